@@ -1,0 +1,7 @@
+"""``python -m rtreg``: the `rtreg` command."""
+
+import sys
+
+from rtreg.cli import main
+
+sys.exit(main())

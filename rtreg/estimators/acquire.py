@@ -1,0 +1,223 @@
+"""Acquisition: where is the frame, from nothing? A search over every whole-pixel shift by FFT.
+
+For every shift the frame is fitted by ``a R + b`` over the pixels common to both, weights on the reference side only,
+so that new content at the border biases nothing (Padfield 2012, doi 10.1109/TIP.2011.2181402). The work is done on
+binned data: the answer only has to start a Gauss-Newton fit.
+
+The score of a shift is its gain in log-likelihood over "nothing of the reference is there", ``-n log(1 - r²)``: for
+pure noise it is chi-squared with one degree of freedom, so a wrong peak's probability follows from it; and it does
+not fall for the high correlations of tiny overlaps.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import rtreg.fft as fft
+from rtreg.kernels import peak, spectrum
+
+Image = npt.NDArray[Any]
+
+WORKING_SIZE = 96  # px: bin while the shorter side stays at or above this
+LARGEST_BIN = 4  # structure of FWHM 3 px survives binning by 4, not by 8
+DETECTION = 36.0  # search score, chi-squared of 1 degree: noise reaches 6 sigma once in 10^9 positions
+SATURATED_R2 = 0.98  # whole-pixel samples know no better: above it rounding would decide between equal peaks
+
+
+@dataclass(slots=True)
+class Peak:
+    """The best shift of a search (px of the frame) and what speaks for it; reused by the next search."""
+
+    dy: float = math.nan
+    dx: float = math.nan
+    score: float = 0.0
+    contrast: float = math.nan
+    at_edge: bool = False
+
+
+class Searcher:
+    """Search of frames for one reference, over the full range or within ± `max_shift`.
+
+    Parameters
+    ----------
+    reference : (ny, nx) float32
+        Calibrated, bad pixels filled.
+    weights : (ny, nx) float32
+        Inverse variances, 0 = ignore.
+    max_shift : float or None
+        Range of the search along each axis, px; None for half the frame.
+    smallest : int
+        Bin while the shorter side stays at or above this many pixels.
+    contrast : bool
+        Whether to look for a second peak; without, `Peak.contrast` is NaN and a search for one frame alone is cheaper.
+    circular : bool
+        What leaves the frame on one side comes back on the other.
+
+    Notes
+    -----
+    Holds cached spectra of the reference and borrows the plan of its padded size; `search` overwrites the plan's
+    buffers and the returned `Peak`.
+    """
+
+    def __init__(
+        self,
+        reference: Image,
+        weights: Image,
+        max_shift: float | None = None,
+        *,
+        smallest: int = WORKING_SIZE,
+        contrast: bool = True,
+        circular: bool = False,
+    ) -> None:
+        self.bin = _bin_for(reference.shape, smallest, whole=circular)
+        shape = (reference.shape[0] // self.bin, reference.shape[1] // self.bin)
+        self._half = tuple(_half_range(n, max_shift, self.bin) for n in shape)
+        padded = tuple(
+            n if circular else fft.next_fast_len(n + half) for n, half in zip(shape, self._half, strict=True)
+        )
+        self._plan = fft.plan((padded[0], padded[1]), np.float32)
+        # with even weights, sums over the common pixels need no FFT
+        self._even = not circular and float(weights.min()) == float(weights.max()) > 0.0
+        r, w = np.empty(shape, np.float32), np.ones(shape, np.float32)
+        self._count = 1.0
+        if self._even:
+            spectrum.bin_down(reference, self.bin, r)
+            r -= np.float32(r.mean(dtype=np.float64))
+        else:
+            self._count = _weigh(reference, weights, self.bin, r, w)
+        wr = w * r
+        self._spectra = tuple(self._spectrum_of(image).copy() for image in ((wr,) if self._even else (wr, w)))
+        self._table = np.empty((shape[0] + 1, shape[1] + 1))
+        self._overlap = self._overlaps((w, wr, wr * r), circular)
+        self._frame = np.empty(shape, np.float32)
+        self._frame_spectrum = np.empty_like(self._spectra[0])
+        self._maps = tuple(np.empty(padded, np.float32) for _ in range(3))
+        self._explained = np.empty((2 * self._half[0] + 1, 2 * self._half[1] + 1), np.float32)
+        self._vertex = np.zeros(3)
+        self._radius = self._footprint(w, r, shape) if contrast else None
+        self.peak = Peak()
+
+    def search(self, work: Image) -> Peak:
+        """Find the frame `work` (ny, nx) float32, free of NaN; the returned `Peak` is overwritten by the next call."""
+        spectrum.bin_down(work, self.bin, self._frame)
+        self._explain(self._frame)
+        values, found = self._explained, self.peak
+        j, i = peak.highest(values)
+        peak.refine(values, j, i, self._vertex)
+        oy, ox, r2 = self._vertex.tolist()
+        found.dy = (j - self._half[0] + oy) * self.bin
+        found.dx = (i - self._half[1] + ox) * self.bin
+        found.score = self._score(j, i, r2)
+        found.at_edge = not (0 < j < values.shape[0] - 1 and 0 < i < values.shape[1] - 1)
+        found.contrast = math.nan
+        if self._radius is not None:
+            found.contrast = self._contrast(j, i, self._radius)
+        return found
+
+    def _contrast(self, j: int, i: int, radius: tuple[float, float]) -> float:
+        """Best over second-best score; `inf` when there is no other peak."""
+        values = self._explained
+        j2, i2 = peak.second(values, j, i, *radius)
+        if j2 < 0 or not values[j2, i2] > 0.0:
+            return math.inf
+        peak.refine(values, j2, i2, self._vertex)
+        second = self._score(j2, i2, self._vertex[2])
+        if second < DETECTION:
+            return self.peak.score / max(second, 1e-30)
+        # a real peak: that fewer pixels are common there does not make it a worse match
+        overlaps = float(self._overlap[0, j, i]), float(self._overlap[0, j2, i2])
+        return self.peak.score / (second * max(1.0, overlaps[0] / overlaps[1]))
+
+    def _score(self, j: int, i: int, r2: float) -> float:
+        n = self._count * float(self._overlap[0, j, i])
+        return -n * math.log1p(-min(max(r2, 0.0), SATURATED_R2))
+
+    def _spectrum_of(self, image: Image) -> Image:
+        spectrum.embed(image, 0.0, self._plan.real)
+        return self._plan.forward()
+
+    def _correlate(self, reference_spectrum: Image, out: Image) -> None:
+        """`out` = correlation of a cached spectrum with the frame's, which stands in `self._frame_spectrum`."""
+        spectrum.correlate(reference_spectrum, self._frame_spectrum, self._plan.spectrum)
+        np.copyto(out, self._plan.inverse())
+
+    def _explain(self, frame: Image) -> None:
+        """The map of explained fractions of `frame` into `self._explained`."""
+        cross, linear, quadratic = self._maps
+        plan = self._plan
+        spectrum.embed(frame, float(frame.mean()), plan.real)
+        if self._even:
+            image = plan.real[: frame.shape[0], : frame.shape[1]]
+            sums = self._overlaps((image, image * image), circular=False)
+            # the same overlap seen from the frame, whose pixels are p + d; and shift d at index d modulo the size
+            linear, quadratic = np.fft.ifftshift(sums[:, ::-1, ::-1], axes=(1, 2))
+            np.copyto(self._frame_spectrum, plan.forward())
+            self._correlate(self._spectra[0], cross)
+        else:
+            wr, w = self._spectra
+            spectrum.square(plan.real, quadratic)  # kept for the second transform: the first may destroy its input
+            np.copyto(self._frame_spectrum, plan.forward())
+            self._correlate(wr, cross)
+            self._correlate(w, linear)
+            np.copyto(plan.real, quadratic)
+            np.copyto(self._frame_spectrum, plan.forward())
+            self._correlate(w, quadratic)
+        spectrum.explained(cross, linear, quadratic, self._overlap, self._half[0], self._half[1], self._explained)
+
+    def _overlaps(self, images: tuple[Image, ...], circular: bool) -> Image:
+        """Sums of each image over the pixels that it and itself, moved, have in common at each shift."""
+        half_y, half_x = self._half
+        out = np.empty((len(images), 2 * half_y + 1, 2 * half_x + 1), np.float32)
+        for layer, values in zip(out, images, strict=True):
+            if circular:
+                layer[:] = values.sum(dtype=np.float64)
+            else:
+                spectrum.overlaps(values, half_y, half_x, self._table, layer)
+        return out
+
+    def _footprint(self, w: Image, r: Image, shape: tuple[int, int]) -> tuple[float, float]:
+        """Half axes (y, x) of the main peak, binned px: where the reference's match with itself has lost its height."""
+        self._explain(np.where(w > 0, r, np.float32(0.0)).astype(np.float32))
+        centre = self._half
+        radii = []
+        for axis in (0, 1):
+            profile = np.take(self._explained, centre[1 - axis], axis=1 - axis)[centre[axis] :]
+            below = np.flatnonzero(profile < 0.25)
+            radii.append(float(below[0]) + 0.5 if below.size else float(profile.size))
+        return max(1.5, radii[0]), max(1.5, radii[1])
+
+
+def _weigh(reference: Image, weights: Image, factor: int, r: Image, w: Image) -> float:
+    """Weighted means of binned pixels into `r`, about 0, and their weights into `w`, largest 1.
+
+    Returns the number of pixels that a sum of weights of 1 stands for.
+    """
+    spectrum.bin_down(weights, factor, w)
+    wr = np.empty_like(r)
+    spectrum.bin_down(weights * reference, factor, wr)
+    np.divide(wr, w, out=r, where=w > 0)
+    r[~(w > 0)] = 0.0
+    w *= np.float32(1.0 / w.max())
+    r -= np.float32(np.average(r, weights=w))
+    return float(w.sum(dtype=np.float64) / np.square(w).sum(dtype=np.float64))
+
+
+def _bin_for(shape: tuple[int, ...], smallest: int, whole: bool) -> int:
+    """The largest power of two that leaves enough pixels; `whole`: and no rest."""
+    factor = 1
+    while factor < LARGEST_BIN and min(shape) // (2 * factor) >= smallest:
+        if whole and any(n % (2 * factor) for n in shape):
+            break
+        factor *= 2
+    return factor
+
+
+def _half_range(size: int, max_shift: float | None, factor: int) -> int:
+    """Shifts to look at on either side, binned px: half the frame, or max_shift and one more to see a peak's flank."""
+    half = size // 2
+    return half if max_shift is None else max(1, min(half, math.ceil(max_shift / factor) + 1))

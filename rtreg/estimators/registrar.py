@@ -1,0 +1,477 @@
+"""The one estimator, for one-shot and live use alike: search when lost, track when locked."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from rtreg.errors import ConfigError, FrameError
+from rtreg.estimators.acquire import DETECTION, Peak, Searcher
+from rtreg.estimators.significance import significant
+from rtreg.estimators.track import Fit, PixelNoise, Tracker
+from rtreg.kernels import prepare
+from rtreg.noise import QUANTISATION, NoiseModel, fit_variance
+from rtreg.records import NAN, Covariance, Estimate, Shift, Verdict
+
+Image = npt.NDArray[Any]
+Method = Literal["auto", "fft"]
+
+DTYPES = tuple(np.dtype(code) for code in ("u1", "u2", "i2", "i4", "f4", "f8"))
+LARGEST_BAD_FRACTION = 0.25  # of the frame: with more bad pixels than that there is no frame
+_READY = frozenset(DTYPES)
+SMALLEST_SCALE_SNR = 5.0  # photometric scale over its sigma
+LARGEST_SIGMA = 1.0  # px: a wider error bar than the linear model can speak of
+SMALLEST_CONTRAST = 1.5
+TRACK_REACH = 4.0  # px: Gauss-Newton finds its way back from here on content of FWHM >= 3 px
+MISFIT_GROWTH = 3.0  # chi²/dof over that of the last acquisition: the tracked answer is another place
+UNEXPLAINED = 0.01  # of the structure: less than that is interpolation error at high signal, no misfit
+LARGEST_STRUCTURE_LEFT = 0.25  # of a frame's variance: with more than that unexplained it is another scene
+FLOAT_ROUNDING = 1e-6  # of the contrast: what float32 arithmetic leaves of a frame without noise
+LEAST_INFORMATION = 0.3  # of the gradient energy that is signal, not the reference's noise
+
+
+class Registrar:
+    """Measures how far frames have moved against a reference, with a true error bar.
+
+    The first frame, and any frame after the lock was lost, is searched for by FFT over the full range; from then on
+    a weighted Gauss-Newton fit starts from the last answer. `last_transition` says when and why that changed.
+
+    Parameters
+    ----------
+    reference : (ny, nx) array, uint8 ... float64
+        Raw pixels like the frames'; NaN is masked. Never written to.
+    noise : NoiseModel, optional
+        Detector constants. Without a gain the noise is measured from the residuals.
+    reference_frames : float
+        How many frames were averaged into the reference; `math.inf` for a noise-free template. The reference's own
+        noise is part of the covariance.
+    mask : (ny, nx) bool array, optional
+        True = bad pixel of the reference.
+    max_shift : float, optional
+        Search range along each axis, px; None for half the frame. An answer beyond it is flagged OUT_OF_RANGE.
+    method : {"auto", "fft"}
+        "auto" tracks and searches only when it must; "fft" searches on every frame, for scenes that jump.
+    slack : float
+        How far the shift may move before the templates are cut anew, px. Larger costs information at the border,
+        smaller costs time when the image moves a lot.
+    calibrated : bool
+        The reference is already in the units that `noise` turns raw pixels into (see `work`).
+
+    Raises
+    ------
+    FrameError
+        When the reference cannot be used: not 2-D, too small, dtype, no good or no varying pixel.
+    ConfigError
+        When an option has no meaning; the message names the value.
+
+    Notes
+    -----
+    ``frame(y, x) = reference(y - dy, x - dx)``: a positive `dx` means that the content lies at larger x than in the
+    reference. Buffers are reused by every call: one registrar, one thread.
+
+    References
+    ----------
+    Baker & Matthews 2004, doi 10.1023/B:VISI.0000011205.11775.fd; Robinson & Milanfar 2004,
+    doi 10.1109/TIP.2004.832923; Padfield 2012, doi 10.1109/TIP.2011.2181402.
+    """
+
+    def __init__(
+        self,
+        reference: npt.ArrayLike,
+        *,
+        noise: NoiseModel | None = None,
+        reference_frames: float = 1,
+        mask: Image | None = None,
+        max_shift: float | None = None,
+        method: Method = "auto",
+        slack: float = 0.5,
+        calibrated: bool = False,
+    ) -> None:
+        _check_options(reference_frames, max_shift, method, slack)
+        pixels = as_pixels(reference, "reference")
+        self.shape: tuple[int, int] = pixels.shape
+        self.noise = noise or NoiseModel()
+        self.noise.check_shape(self.shape)
+        self.max_shift, self.method, self.slack = max_shift, method, slack
+        self._calibration = _Calibration(self.noise, self.shape)
+        self._identity = _Calibration(NoiseModel(), self.shape)
+        self._work = np.empty(self.shape, np.float32)
+        self._bad = np.empty(pixels.size, np.int32)
+        self._scratch_mask = np.zeros(self.shape, bool)
+        self._start = Shift(0.0, 0.0)
+        self.locked = False
+        self.last_transition = "new: no frame measured yet"
+        self._contrast = NAN
+        self._variance_line: tuple[float, float] | None = None  # the detector's, so it outlives a reference
+        self._faintest = 0.0
+        self._least_level = 0.0
+        self._baseline = NAN  # chi²/dof of good fits: what "fits as before" means
+        self._set_reference(pixels, reference_frames, mask, calibrated)
+
+    def __repr__(self) -> str:
+        lock = f"locked at {self._start}" if self.locked else "not locked"
+        return f"<Registrar {self.shape} {lock}; {self.last_transition}>"
+
+    @property
+    def work(self) -> Image:
+        """The last measured frame, calibrated, bad pixels filled: (ny, nx) float32, overwritten by `measure`."""
+        return self._work
+
+    @property
+    def reference(self) -> Image:
+        """The reference, calibrated, bad pixels filled: (ny, nx) float32. Not to be written to."""
+        return self._reference
+
+    def set_reference(
+        self,
+        reference: npt.ArrayLike,
+        *,
+        reference_frames: float = 1,
+        mask: Image | None = None,
+        calibrated: bool = False,
+    ) -> None:
+        """Replace the reference by another image of the same scene and frame of coordinates; the lock is kept.
+
+        Parameters are those of the constructor. Raises `FrameError` when the shape differs.
+        """
+        pixels = as_pixels(reference, "reference")
+        if pixels.shape != self.shape:
+            raise FrameError(f"new reference is {pixels.shape} but the old one is {self.shape}; make a new Registrar")
+        _check_options(reference_frames, self.max_shift, self.method, self.slack)
+        self._set_reference(pixels, reference_frames, mask, calibrated)
+
+    def measure(self, frame: npt.ArrayLike, *, guess: Shift | None = None, calibrated: bool = False) -> Estimate:
+        """Measure one frame.
+
+        Parameters
+        ----------
+        frame : (ny, nx) array, uint8 ... float64
+            Raw pixels, of the reference's shape. NaN and saturated pixels are ignored. Never written to.
+        guess : Shift, optional
+            Where to start from, px; otherwise the last good answer, or a search.
+        calibrated : bool
+            The frame is already in the units of `work`.
+
+        Returns
+        -------
+        Estimate
+            NaN with the reason in `flags` where nothing could be measured.
+
+        Raises
+        ------
+        FrameError
+            When the shape or dtype is not one that can be measured.
+        """
+        pixels = as_pixels(frame, "frame")
+        if pixels.shape != self.shape:
+            raise FrameError(
+                f"frame is {pixels.shape} but the reference is {self.shape}; crop it or set a new reference"
+            )
+        calibration = self._identity if calibrated else self._calibration
+        n_bad, n_nan, n_saturated = calibration.apply(pixels, self._work, self._bad)
+        flags = self._refuse(n_nan, n_saturated)
+        if flags:
+            self._unlock(f"frame refused: {'|'.join(flags.reasons)}")
+            return Estimate(flags=flags)
+        if n_bad:
+            prepare.patch(self._work, self._bad, n_bad, self._scratch_mask)
+        if guess is not None:
+            fit = self._track(guess, n_bad)
+            return self._judge(fit, n_bad, "track")
+        if self.locked and self.method == "auto":
+            fit = self._track(self._start, n_bad)
+            reason = self._lost(fit)
+            if reason is None:
+                return self._judge(fit, n_bad, "track")
+            self._unlock(reason)
+        return self._acquire(n_bad, pixels.dtype.kind in "iu")
+
+    # -- reference ------------------------------------------------------------------------------------------------
+
+    def _set_reference(self, pixels: Image, frames: float, mask: Image | None, calibrated: bool) -> None:
+        if mask is not None and np.shape(mask) != self.shape:
+            raise ConfigError(f"mask is {np.shape(mask)} but the reference is {self.shape}")
+        work = np.empty(self.shape, np.float32)
+        bad = np.empty(pixels.size, np.int32)
+        calibration = self._identity if calibrated else self._calibration
+        n_bad, _, _ = calibration.apply(pixels, work, bad)
+        good = np.ones(self.shape, bool)
+        good.reshape(-1)[bad[:n_bad]] = False
+        if mask is not None:
+            good &= ~np.asarray(mask, bool)
+            bad = np.flatnonzero(~good).astype(np.int32)
+            n_bad = bad.size
+            work.reshape(-1)[bad] = 0.0
+        if not good.any():
+            raise FrameError("the reference has no good pixel: every one is masked, NaN or saturated")
+        if float(np.ptp(work[good])) == 0.0:
+            raise FrameError(f"the reference is constant ({float(work[good][0]):g}): there is nothing to follow in it")
+        if n_bad:
+            prepare.patch(work, bad, n_bad, self._scratch_mask)
+        self._reference, self._good, self._frames = work, good, frames
+        self._searcher: Searcher | None = None
+        self._tracker = self._new_tracker()
+
+    def _pixel_noise(self) -> PixelNoise:
+        """Variance of a frame's pixels on the reference's grid, ADU²; ones until it is known."""
+        none = np.zeros(self.shape, np.float32)
+        if not self.noise.known and self._variance_line is None:
+            return PixelNoise(none + np.float32(1.0), none, 0.0)
+        quiet, slope = self._noise_line()
+        signal = self._reference - np.float32(self._faintest)
+        light = np.maximum(np.float32(slope) * signal, np.float32(0.0))
+        if not math.isinf(self._frames):
+            # of a noisy reference only what stands out of its noise is light
+            light = np.float32(slope) * _shrink(signal, (quiet + light) / np.float32(self._frames))
+            light = np.maximum(light, np.float32(0.0))
+        return PixelNoise(quiet, light, slope)
+
+    def _noise_line(self) -> tuple[Image, float]:
+        """Variance without light, (ny, nx) float32 ADU², and what an ADU of signal adds to it."""
+        if self.noise.known:
+            assert self.noise.gain is not None
+            return self.noise.variance(np.zeros(self.shape, np.float32)), 1.0 / self.noise.gain
+        assert self._variance_line is not None
+        p, q = self._variance_line
+        return np.full(self.shape, p, np.float32), q
+
+    def _new_tracker(self) -> Tracker:
+        noise = self._pixel_noise()
+        # noise that is not known yet cannot be taken out of the reference
+        frames = self._frames if self.noise.known or self._variance_line else math.inf
+        good = self._good
+        if not math.isinf(frames):
+            good = significant(self._reference, noise.total / np.float32(frames), good)
+        return Tracker(self._reference, good, noise, reference_frames=frames, slack=self.slack)
+
+    def prepare(self) -> None:
+        """Do now what the next `measure` would need after a new reference: cut templates, or spectra to search with."""
+        if self.locked and self.method == "auto":
+            self._tracker.prepare_for(self._start.dy, self._start.dx)
+        else:
+            self._new_searcher()
+
+    def _new_searcher(self) -> Searcher:
+        self._searcher = Searcher(self._reference, self._tracker.weights, self.max_shift)
+        return self._searcher
+
+    # -- one frame ------------------------------------------------------------------------------------------------
+
+    def _refuse(self, n_nan: int, n_saturated: int) -> Verdict:
+        """Flags of a frame that cannot be measured at all; OK for one that can. Masked pixels are no fault of it."""
+        if n_nan + n_saturated > LARGEST_BAD_FRACTION * self._work.size:
+            return (Verdict.SATURATED if n_saturated else Verdict.OK) | (Verdict.NAN if n_nan else Verdict.OK)
+        # a constant frame: nothing was seen. Two pixels decide nearly always, so this costs nothing.
+        first = self._work.item(0)
+        if self._work.item(1) == first and not (self._work != first).any():
+            return Verdict.DARK
+        return Verdict.OK
+
+    def _track(self, start: Shift, n_bad: int) -> Fit:
+        return self._tracker.run(self._work, self._bad, n_bad, start.dy, start.dx, TRACK_REACH)
+
+    def _lost(self, fit: Fit) -> str | None:
+        """Why a tracked answer is not to be believed, or None."""
+        if not fit.in_range:
+            return "track lost: hardly any of the reference left in the frame"
+        if not fit.converged:
+            return f"track lost: no convergence after {fit.passes} passes, scale {fit.scale:.3g}"
+        limit = max(MISFIT_GROWTH * self._baseline, UNEXPLAINED * self._tracker.structure)
+        if fit.chi2_dof > limit:
+            return f"track lost: chi2/dof {fit.chi2_dof:.3g}, limit {limit:.3g}"
+        return None
+
+    def _acquire(self, n_bad: int, integer: bool) -> Estimate:
+        found = (self._searcher or self._new_searcher()).search(self._work)
+        self._contrast = found.contrast
+        if found.score < DETECTION:
+            return Estimate(contrast=found.contrast, flags=Verdict.LOW_SNR)
+        start = Shift(found.dx, found.dy)
+        fit = self._track(start, n_bad)
+        if not self.noise.known and self._variance_line is None and fit.converged:
+            self._learn_noise(integer)
+            fit = self._track(Shift(fit.dx, fit.dy), n_bad)
+        estimate = self._judge(fit, n_bad, "acquire", self._doubts(found, start, fit))
+        if estimate.ok:
+            self.locked = True
+            self._baseline = fit.chi2_dof
+            self.last_transition = f"locked: search score {found.score:.3g}, contrast {found.contrast:.3g}"
+        return estimate
+
+    def _doubts(self, found: Peak, start: Shift, fit: Fit) -> Verdict:
+        """What speaks against the answer of a search."""
+        assert self._searcher is not None
+        flags = Verdict.OK
+        if found.contrast < SMALLEST_CONTRAST:
+            flags |= Verdict.AMBIGUOUS
+        if found.at_edge or not fit.in_range:
+            flags |= Verdict.OUT_OF_RANGE  # the true peak may lie beyond
+        if self._tracker.information_left < LEAST_INFORMATION:
+            self.last_transition = "the reference's stated noise is all its gradients: average more frames, or check it"
+            return flags | Verdict.LOW_SNR
+        wandered = max(abs(fit.dx - start.dx), abs(fit.dy - start.dy)) > 1.0 + self._searcher.bin
+        if fit.in_range and (wandered or not fit.converged):
+            flags |= Verdict.AMBIGUOUS  # the peak leads nowhere
+        elif fit.converged and self._tracker.structure_left(self._work) > LARGEST_STRUCTURE_LEFT:
+            flags |= Verdict.MISFIT
+        return flags
+
+    def _judge(
+        self, fit: Fit, n_bad: int, regime: Literal["track", "acquire"], flags: Verdict = Verdict.OK
+    ) -> Estimate:
+        """The fit as an `Estimate`, with what the estimator itself can see wrong."""
+        if not (fit.converged and fit.scale > 0.0):
+            return Estimate(
+                contrast=self._contrast, iterations=fit.passes, regime=regime, scale=fit.scale,
+                flags=flags or (Verdict.LOW_SNR if fit.in_range else Verdict.OUT_OF_RANGE),
+            )  # fmt: skip
+        xx, xy, yy, scale_variance = self._tracker.variances(self._bad, n_bad)
+        if not self.noise.known:
+            # the line v = p + q signal has the shape right; the level is this frame's own
+            level = max(fit.chi2_dof, self._least_level)
+            xx, xy, yy, scale_variance = xx * level, xy * level, yy * level, scale_variance * level
+        if not (xx >= 0.0 and yy >= 0.0):
+            xx = xy = yy = NAN
+            flags |= Verdict.LOW_SNR
+        if not (max(xx, yy) < LARGEST_SIGMA**2 and fit.scale**2 > SMALLEST_SCALE_SNR**2 * scale_variance):
+            flags |= Verdict.LOW_SNR
+        if self.max_shift is not None and max(abs(fit.dx), abs(fit.dy)) > self.max_shift:
+            flags |= Verdict.OUT_OF_RANGE
+        if not flags:
+            self._start = Shift(fit.dx, fit.dy)
+        covariance: Covariance = ((xx, xy), (xy, yy))
+        return Estimate(
+            shift=Shift(fit.dx, fit.dy),
+            covariance=covariance,
+            chi2_dof=fit.chi2_dof,
+            contrast=self._contrast,
+            scale=fit.scale,
+            offset=fit.offset - fit.scale * self._tracker.mean,
+            iterations=fit.passes,
+            regime=regime,
+            flags=flags,
+        )
+
+    def _unlock(self, reason: str) -> None:
+        if self.locked:
+            self.locked = False
+            self.last_transition = reason
+
+    def _least_variance(self, integer: bool) -> float:
+        """Variance that even a frame without visible noise has, ADU²: rounding to integers, or to float32."""
+        return QUANTISATION if integer else max(float(np.var(self._reference)) * FLOAT_ROUNDING**2, 1e-30)
+
+    def _learn_noise(self, integer: bool) -> None:
+        """Fit ``v = p + q signal`` to the first good residual, and weight with it from now on."""
+        model = np.empty(self.shape, np.float32)
+        self._tracker.predict(model)
+        squares = (self._work - model) ** 2
+        use = np.isfinite(squares)
+        self._faintest = float(np.percentile(model[use], 1.0))
+        p, q = fit_variance(squares[use], np.maximum(model[use] - self._faintest, 0.0))
+        share = 1.0 if math.isinf(self._frames) else 1.0 + 1.0 / self._frames
+        least = self._least_variance(integer)
+        p, q = max(p / share, least), q / share
+        self._variance_line, self._least_level = (p, q), least / p
+        self._tracker = self._new_tracker()
+
+
+def register(reference: npt.ArrayLike, frame: npt.ArrayLike, **options: Any) -> Estimate:
+    """Measure how far `frame` has moved against `reference`: a search over the full range, then the fit.
+
+    Parameters
+    ----------
+    reference, frame : (ny, nx) arrays of one shape, uint8 ... float64
+        NaN pixels are ignored. Never written to.
+    **options
+        Keyword arguments of `Registrar`: `noise`, `reference_frames`, `mask`, `max_shift`, ...
+
+    Returns
+    -------
+    Estimate
+        `shift` (dx, dy) in px, positive when the frame's content lies at larger x, y than the reference's; with
+        covariance, chi² and flags. Not `ok`, and NaN where unknown, when the frame could not be registered.
+
+    Raises
+    ------
+    FrameError, ConfigError
+        As `Registrar`.
+
+    Examples
+    --------
+    >>> import numpy as np, rtreg
+    >>> y, x = np.mgrid[:64, :64]
+    >>> star = lambda cx, cy: np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / 8.0)
+    >>> estimate = rtreg.register(star(30, 31), star(32.25, 30.5))
+    >>> [round(float(v), 3) for v in estimate.shift]
+    [2.25, -0.5]
+    """
+    return Registrar(reference, **options).measure(frame)
+
+
+def as_pixels(image: npt.ArrayLike, name: str) -> Image:
+    """`image` as a 2-D native array of a supported dtype, without a copy where that is possible.
+
+    Raises `FrameError` naming `name`, the shape or the dtype. Masked arrays become float with NaN where masked.
+    """
+    if type(image) is np.ndarray and image.ndim == 2 and image.dtype in _READY and image.flags.c_contiguous:
+        return image  # the frame path: nothing to do
+    if isinstance(image, np.ma.MaskedArray):
+        image = np.ma.filled(image.astype(np.float64), np.nan)
+    pixels = np.asarray(image)
+    if pixels.ndim != 2:
+        raise FrameError(f"{name} has {pixels.ndim} dimensions {pixels.shape}: give one 2-D image (ny, nx)")
+    native = pixels.dtype.newbyteorder("=")
+    if native not in DTYPES:
+        if pixels.dtype.kind in "iub":
+            native = np.dtype(np.float64)
+        else:
+            known = ", ".join(dtype.name for dtype in DTYPES)
+            raise FrameError(f"{name} has dtype {pixels.dtype}: convert it to one of {known}")
+    return np.ascontiguousarray(pixels, native)
+
+
+class _Calibration:
+    """The noise model's images in the form the kernel wants them."""
+
+    def __init__(self, noise: NoiseModel, shape: tuple[int, int]) -> None:
+        none = np.empty((0, 0), np.float32)
+        bad = noise.bad_pixels(shape)
+        dark = noise.dark if noise.dark is not None and np.ndim(noise.dark) else None
+        scalar_dark = float(noise.dark) if noise.dark is not None and dark is None else 0.0
+        self._offset = np.float32(noise.offset + scalar_dark)
+        self._dark = none if dark is None else np.nan_to_num(np.asarray(dark, np.float32))
+        self._flat = none
+        if noise.flat is not None:
+            flat = np.asarray(noise.flat, np.float32)
+            self._flat = np.divide(np.float32(1.0), flat, out=np.zeros_like(flat), where=flat > 0)
+        self._mask = np.empty((0, 0), bool) if bad is None else bad
+        self._saturation = np.float32(math.inf if noise.saturation is None else noise.saturation)
+
+    def apply(self, pixels: Image, work: Image, bad: Image) -> tuple[int, int, int]:
+        """Calibrate `pixels` into `work` and list bad ones; see `kernels.prepare`."""
+        return prepare.prepare(pixels, self._offset, self._dark, self._flat, self._mask, self._saturation, work, bad)
+
+
+def _shrink(image: Image, variance: Image) -> Image:
+    """A noisy image drawn towards its local mean where it differs by no more than noise: for variances, not fits."""
+    pad = np.pad(image, 1, mode="reflect")
+    rows = 0.25 * pad[:-2] + 0.5 * pad[1:-1] + 0.25 * pad[2:]
+    local = 0.25 * rows[:, :-2] + 0.5 * rows[:, 1:-1] + 0.25 * rows[:, 2:]
+    detail = image - local
+    keep = np.maximum(0.0, 1.0 - 4.0 * variance / np.maximum(detail * detail, 1e-30))
+    return np.asarray(local + keep * detail, np.float32)
+
+
+def _check_options(reference_frames: float, max_shift: float | None, method: str, slack: float) -> None:
+    if not reference_frames >= 1:
+        raise ConfigError(f"reference_frames = {reference_frames}: at least 1, or inf for a noise-free reference")
+    if max_shift is not None and not (math.isfinite(max_shift) and max_shift > 0):
+        raise ConfigError(f"max_shift = {max_shift}: a positive number of px, or none for half the frame")
+    if method not in get_args(Method):
+        raise ConfigError(f"method = {method!r}: one of {', '.join(get_args(Method))}")
+    if not (math.isfinite(slack) and 0.0 < slack <= 8.0):
+        raise ConfigError(f"slack = {slack}: px, above 0 and at most 8")

@@ -1,0 +1,154 @@
+"""Corrections into moves: what may be acted on, and the device channel that both of its ends share.
+
+The device lives in the camera process (`obey`); the actuator process decides (`Actuator`) and asks.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from rtreg.errors import ConfigError, DeviceError, WireError
+from rtreg.io.feeds import Feed
+from rtreg.io.sockets import DeviceClient
+from rtreg.io.wire import Correction
+
+LONGEST_TIMEOUT_MS = 60_000
+
+__all__ = ["Actuator", "Decision", "Move", "obey", "send", "where"]
+
+
+class Move(msgspec.Struct, frozen=True, kw_only=True):
+    """A move request: `u` (x, y) in `unit`, not to be acted on after `valid_until` (CLOCK_MONOTONIC ns)."""
+
+    u: tuple[float, float]
+    mode: Literal["absolute", "increment"]
+    unit: str
+    valid_until: int
+
+
+class Decision(NamedTuple):
+    """A move to make, or why there is none; neither when there is nothing to do."""
+
+    move: Move | None = None
+    refusal: str = ""
+
+
+class Actuator:
+    """Decides which corrections are acted on: only valid ones of this host's clock, within limits, and none twice.
+
+    Parameters
+    ----------
+    limit : float, optional
+        Largest |u| on either axis that is passed on, in the correction's unit; in mode "increment" of each step.
+    timeout_ms : int
+        How long to wait for the device's answer, ms.
+    host : str
+        Whose CLOCK_MONOTONIC ours is. When a correction from another host expires cannot be told: it is refused.
+
+    Notes
+    -----
+    The mutable state: where the device is by its last answer, None while that is not known; and which frame the last
+    increment answered. A command that is not finite says that there is no position yet: nothing to do. Sans-IO.
+    """
+
+    def __init__(self, *, limit: float | None = None, timeout_ms: int = 800, host: str = "") -> None:
+        if limit is not None and not limit > 0:
+            raise ConfigError(f"limit = {limit}: must be positive, or left out for none")
+        if not 1 <= timeout_ms <= LONGEST_TIMEOUT_MS:
+            raise ConfigError(f"timeout_ms = {timeout_ms}: ms, 1 to {LONGEST_TIMEOUT_MS}")
+        self.limit, self.timeout_ms = limit, timeout_ms
+        self._host = host
+        self._obeyed: tuple[float, float] | None = None
+        self._stepped: tuple[int, int] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Actuator at {self._obeyed}, limit {self.limit}>"
+
+    def decide(self, correction: Correction, now_ns: int) -> Decision:
+        """What to do about a correction at CLOCK_MONOTONIC `now_ns`; a move that it asks for is taken for sent."""
+        command, delivery = correction.result.command, correction.delivery
+        if not all(map(math.isfinite, command.u)) or self._done(correction):
+            return Decision()
+        if delivery.host != self._host:
+            return Decision(refusal="another host")
+        if now_ns > delivery.valid_until:
+            return Decision(refusal="expired")
+        if self.limit is not None and max(map(abs, command.u)) > self.limit:
+            return Decision(refusal="beyond limit")
+        self._obeyed = None  # until the device answers; without an answer it may have moved or not
+        if command.mode == "increment":
+            self._stepped = _frame(correction)
+        return Decision(Move(u=command.u, mode=command.mode, unit=command.unit, valid_until=delivery.valid_until))
+
+    def _done(self, correction: Correction) -> bool:
+        """Whether the device is there already, or has made this step: an increment made twice is a wrong move."""
+        command = correction.result.command
+        if command.mode == "increment":
+            return command.u == (0.0, 0.0) or _frame(correction) == self._stepped
+        return command.u == self._obeyed
+
+    def obeyed(self, move: Move) -> None:
+        """The device has made `move`: in mode "absolute" it need not be sent again."""
+        self._obeyed = move.u if move.mode == "absolute" else None
+
+
+def _frame(correction: Correction) -> tuple[int, int]:
+    return correction.result.epoch, correction.result.seq
+
+
+def send(device: DeviceClient, move: Move, timeout_ms: int) -> tuple[float, float]:
+    """Ask the device to make `move`; returns where it is then.
+
+    Raises
+    ------
+    DeviceError
+        It refused, did not answer, or answered what cannot be understood.
+    """
+    return _ask(device, "move", msgspec.structs.asdict(move), timeout_ms)
+
+
+def where(device: DeviceClient, timeout_ms: int) -> tuple[float, float]:
+    """Ask the device where it is, x first, in its own unit; raises like `send`."""
+    return _ask(device, "where", {}, timeout_ms)
+
+
+def _ask(device: DeviceClient, do: str, args: dict[str, Any], timeout_ms: int) -> tuple[float, float]:
+    try:
+        answer = device.ask(do, args, timeout_ms=timeout_ms)
+    except WireError as error:
+        raise DeviceError(str(error)) from None
+    if not answer["ok"]:
+        raise DeviceError(str(answer.get("error", "the device refused and gave no reason")))
+    try:
+        at = msgspec.convert(answer.get("at"), tuple[float, float])
+    except msgspec.ValidationError as error:
+        raise DeviceError(f"the device's answer to {do} is not understood: at: {error}") from None
+    if not all(map(math.isfinite, at)):
+        raise DeviceError(f"the device says that it is at {at}")
+    return at
+
+
+def obey(feed: Feed, body: dict[str, Any], now_ns: int) -> dict[str, Any]:
+    """Do what a request on the device channel asks of `feed`, and return the answer's fields.
+
+    Raises
+    ------
+    DeviceError
+        The request is not understood or comes too late, or the device refuses.
+    """
+    match body.get("do"):
+        case "where":
+            return {"at": feed.where()}
+        case "move":
+            try:
+                move = msgspec.convert(body, Move)
+            except msgspec.ValidationError as error:
+                raise DeviceError(f"move not understood: {error}") from None
+            if now_ns > move.valid_until:
+                raise DeviceError(f"move came {(now_ns - move.valid_until) / 1e6:.1f} ms too late")
+            return {"at": feed.move(move.u, move.mode, move.unit)}
+        case other:
+            raise DeviceError(f"no such request {str(other)[:40]!r}; there are move and where")

@@ -1,0 +1,102 @@
+"""Endpoints before they reach a socket: which may be bound, where ipc paths live, who holds one already."""
+
+from __future__ import annotations
+
+import fcntl
+import ipaddress
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+from rtreg.errors import ConfigError
+
+__all__ = ["check_bindable", "hold_ipc", "resolve"]
+
+IPC_PATH_BYTES = 107  # sun_path of Linux, less its final zero
+
+
+def resolve(endpoint: str) -> str:
+    """`endpoint` as libzmq takes it: ``ipc://name`` becomes a path in ``$XDG_RUNTIME_DIR/rtreg/``.
+
+    Raises
+    ------
+    ConfigError
+        neither ``tcp://host:port`` nor ``ipc://name``, or a path that is too long for a socket.
+    """
+    scheme, separator, rest = endpoint.partition("://")
+    if scheme == "ipc" and separator and rest:
+        path = rest if "/" in rest else str(_runtime_folder() / rest)
+        if len(os.fsencode(path)) > IPC_PATH_BYTES:
+            raise ConfigError(f"endpoint {endpoint}: the path is longer than {IPC_PATH_BYTES} bytes; shorten it")
+        return f"ipc://{path}"
+    if scheme == "tcp" and _is_port(rest.rpartition(":")[2]) and rest.rpartition(":")[0]:
+        return endpoint
+    raise ConfigError(f"endpoint {endpoint!r}: write tcp://127.0.0.1:5600, ipc://name or ipc:///a/path")
+
+
+def _is_port(text: str) -> bool:
+    return text == "*" or (text.isascii() and text.isdigit() and 0 < int(text) <= 65535)
+
+
+def check_bindable(endpoint: str, *, allow_public: bool) -> None:
+    """Refuse to listen beyond this host unless the config says so in words; frames and commands are not secret-proof.
+
+    Raises
+    ------
+    ConfigError
+        a tcp endpoint that is not on the loopback interface.
+    """
+    host = endpoint.partition("://")[2].rpartition(":")[0]
+    if endpoint.startswith("ipc://") or allow_public or _is_loopback(host):
+        return
+    raise ConfigError(
+        f"endpoint {endpoint} would listen beyond this host, to anyone; use tcp://127.0.0.1:... or ipc://..., "
+        "or set endpoints.allow_public = true (never honoured for control and device)"
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _runtime_folder() -> Path:
+    """The folder of our ipc sockets, 0700 and ours."""
+    parent = os.environ.get("XDG_RUNTIME_DIR")
+    folder = Path(parent) / "rtreg" if parent else Path(tempfile.gettempdir()) / f"rtreg-{os.getuid()}"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise ConfigError(f"{folder} must be a folder of yours with mode 0700; remove it or set XDG_RUNTIME_DIR")
+    return folder
+
+
+def hold_ipc(endpoint: str) -> int:
+    """Lock the path of an ipc endpoint (already resolved) and return the lock's file descriptor.
+
+    A second bind on one ipc path silently succeeds and takes the new subscribers, so that libzmq cannot be asked.
+
+    Raises
+    ------
+    ConfigError
+        another process holds it (the message names its pid), or the folder is not there.
+    """
+    path = f"{endpoint.removeprefix('ipc://')}.lock"
+    try:
+        held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise ConfigError(f"endpoint {endpoint}: {error.strerror}: {path}") from None
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = os.pread(held, 20, 0).decode("ascii", "replace").strip() or "unknown"
+        os.close(held)
+        raise ConfigError(
+            f"endpoint {endpoint} is in use by process {owner}; stop it or choose another endpoint"
+        ) from None
+    os.ftruncate(held, 0)
+    os.pwrite(held, str(os.getpid()).encode("ascii"), 0)
+    return held

@@ -1,0 +1,30 @@
+"""The project's one JIT decorator, so that every kernel is compiled under the same rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]  # any dtype: numba specialises
+Scalar = float | np.floating[Any]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def jit(function: F) -> F:
+    """Compile a kernel with numba.
+
+    * ``nopython``: a kernel that falls back to objects is a bug, not a slow path.
+    * ``cache``: compiled once per machine; a service must not compile for seconds at every start.
+    * ``nogil``: a receiving thread may run while a kernel does.
+    * ``fastmath`` without ``nnan`` and ``ninf``: sums may be reordered into SIMD lanes, but NaN and inf keep their
+      meaning, since screening bad pixels depends on it.
+    * no ``boundscheck``, no ``parallel``: one hot thread; the callers own sizes, and tests run them against
+      `tests/naive.py`.
+    """
+    compiled: F = numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz", "arcp", "afn"})(function)
+    return compiled

@@ -1,0 +1,313 @@
+"""The inner products of weighted inverse-compositional Gauss-Newton, in flat blocks of whole rows.
+
+The frame ``I(x + d) = a R(x) + b - a e.grad R`` is compared with templates on the reference grid. Interpolating the
+frame is a prefilter and four short taps an axis; the prefilter is symmetric, so it is moved onto the templates, once
+per reference, and the frame meets the taps alone (Baker & Matthews 2004, doi 10.1023/B:VISI.0000011205.11775.fd;
+Unser 1999, doi 10.1109/79.799930).
+
+The frame is contiguous, and templates are zero in the border columns, so a block of whole rows is ONE vector: what
+leaks from one row's end into the next row's start meets a zero. Sums run in float32 lanes within a block and in
+float64 from block to block.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rtreg.kernels._jit import Array, Scalar, jit
+from rtreg.kernels.bspline import taps
+
+MAX_STEP = 2.0  # px a pass: beyond that the linear model says nothing
+CONTRACTION = 0.1  # what one pass leaves of the error, until the steps themselves show it
+ENOUGH = 0.05  # of a sigma: what may remain
+FINEST = 1e-5  # px: float32 sums carry no more
+CONVERGED, LEFT, FAILED, UNFINISHED = 0, 1, 2, 3  # how `converge` ends
+BLOCK = 4096  # px in a block: its vertical sums stay in the first-level cache
+
+
+@jit
+def project(
+    frame: Array, templates: Array, top: int, bottom: int, dy: Scalar, dx: Scalar, column: Array, out: Array
+) -> None:
+    """Inner products of the frame, interpolated at ``x + d``, with three templates.
+
+    Parameters
+    ----------
+    frame : (ny, nx) array, C-contiguous
+    templates : (3, ny, nx) float32
+        Zero wherever one of the four taps an axis would leave the frame.
+    top, bottom : int
+        Rows ``top <= y < bottom`` of the templates are read; the taps of all of them lie inside the frame.
+    dy, dx : Scalar
+        Position at which the frame is read, px.
+    column : (>= BLOCK + nx,) float32
+        Scratch.
+    out : (3,) float64
+    """
+    ny, nx = frame.shape
+    my = int(np.floor(dy))
+    mx = int(np.floor(dx))
+    by = taps(dy - my)
+    bx = taps(dx - mx)
+    flat = frame.reshape(ny * nx)
+    first = templates[0].reshape(ny * nx)
+    second = templates[1].reshape(ny * nx)
+    third = templates[2].reshape(ny * nx)
+    rows = max(1, BLOCK // nx)
+    out[0] = 0.0
+    out[1] = 0.0
+    out[2] = 0.0
+    for y in range(top, bottom, rows):
+        size = min(rows, bottom - y) * nx
+        r0 = flat[(y + my - 1) * nx :]
+        r1 = flat[(y + my) * nx :]
+        r2 = flat[(y + my + 1) * nx :]
+        r3 = flat[(y + my + 2) * nx :]
+        for i in range(size):
+            column[i] = by[0] * r0[i] + by[1] * r1[i] + by[2] * r2[i] + by[3] * r3[i]
+        start = max(0, 1 - mx)
+        count = min(size, size - mx - 2) - start
+        if count <= 0:
+            continue
+        source = column[start + mx - 1 :]
+        t0 = first[y * nx + start :]
+        t1 = second[y * nx + start :]
+        t2 = third[y * nx + start :]
+        s0 = np.float32(0.0)
+        s1 = np.float32(0.0)
+        s2 = np.float32(0.0)
+        for i in range(count):
+            value = bx[0] * source[i] + bx[1] * source[i + 1] + bx[2] * source[i + 2] + bx[3] * source[i + 3]
+            s0 += t0[i] * value
+            s1 += t1[i] * value
+            s2 += t2[i] * value
+        out[0] += s0
+        out[1] += s1
+        out[2] += s2
+
+
+@jit
+def converge(
+    frame: Array,
+    templates: Array,
+    top: int,
+    bottom: int,
+    bounds: Array,
+    sigma: Scalar,
+    passes: int,
+    column: Array,
+    sums: Array,
+    state: Array,
+) -> int:
+    """Passes until what the next step could change no longer matters.
+
+    A pass leaves about a tenth of the error, or what the last two steps show: the rest of the geometric series is
+    what remains.
+
+    Parameters
+    ----------
+    frame, templates, top, bottom, column, sums
+        As `project`: the templates hold the rows of the inverse normal matrix for scale, dy and dx.
+    bounds : (2, 2) float64
+        Lowest and highest (dy, dx) for which the templates are valid.
+    sigma : float
+        Smaller 1-sigma error of dy and dx at scale 1, px.
+    passes : int
+        At most so many in all.
+    state : (5,) float64
+        dy, dx, scale, length of the last step (inf before the first), passes so far; brought up to date.
+
+    Returns
+    -------
+    CONVERGED, LEFT (the bounds: cut new templates and go on), FAILED (no positive scale) or UNFINISHED.
+    """
+    while state[4] < passes:
+        dy = state[0]
+        dx = state[1]
+        if not (bounds[0, 0] <= dy <= bounds[1, 0] and bounds[0, 1] <= dx <= bounds[1, 1]):
+            return LEFT
+        project(frame, templates, top, bottom, dy, dx, column, sums)
+        state[4] += 1.0
+        scale = sums[0]
+        state[2] = scale
+        if not scale > 0.0:
+            return FAILED
+        step_y = -sums[1] / scale
+        step_x = -sums[2] / scale
+        length = np.hypot(step_y, step_x)
+        if not length < np.inf:
+            return FAILED
+        if length > MAX_STEP:
+            step_y *= MAX_STEP / length
+            step_x *= MAX_STEP / length
+            length = MAX_STEP
+        state[0] = dy + step_y
+        state[1] = dx + step_x
+        last = state[3]
+        state[3] = length
+        left = CONTRACTION
+        if last < np.inf:
+            left = max(CONTRACTION, min(0.95, length / last))
+        if length * left / (1.0 - left) <= max(FINEST, ENOUGH * sigma / scale):
+            return CONVERGED
+    return UNFINISHED
+
+
+@jit
+def gram(a: Array, b: Array, weight: Array, out: Array) -> None:
+    """``out[i, j] = sum a[i] * b[j] * weight`` over (4, ny, nx) stacks; `weight` (ny, nx); `out` (4, 4) float64."""
+    out[:, :] = 0.0
+    for y in range(a.shape[1]):
+        w = weight[y]
+        for i in range(4):
+            left = a[i, y]
+            s0 = np.float32(0.0)
+            s1 = np.float32(0.0)
+            s2 = np.float32(0.0)
+            s3 = np.float32(0.0)
+            b0 = b[0, y]
+            b1 = b[1, y]
+            b2 = b[2, y]
+            b3 = b[3, y]
+            for x in range(w.size):
+                v = left[x] * w[x]
+                s0 += v * b0[x]
+                s1 += v * b1[x]
+                s2 += v * b2[x]
+                s3 += v * b3[x]
+            out[i, 0] += s0
+            out[i, 1] += s1
+            out[i, 2] += s2
+            out[i, 3] += s3
+
+
+@jit
+def combine(matrix: Array, stack: Array, out: Array) -> None:
+    """``out[k] = sum_i matrix[k, i] stack[i]`` for three rows of `matrix` (3, 4) and a stack (4, ny, nx) of images."""
+    for y in range(stack.shape[1]):
+        for k in range(3):
+            m0 = np.float32(matrix[k, 0])
+            m1 = np.float32(matrix[k, 1])
+            m2 = np.float32(matrix[k, 2])
+            m3 = np.float32(matrix[k, 3])
+            s0 = stack[0, y]
+            s1 = stack[1, y]
+            s2 = stack[2, y]
+            s3 = stack[3, y]
+            target = out[k, y]
+            for x in range(target.size):
+                target[x] = m0 * s0[x] + m1 * s1[x] + m2 * s2[x] + m3 * s3[x]
+
+
+@jit
+def residual(
+    frame: Array,
+    coefficients: Array,
+    weights: Array,
+    scale: Scalar,
+    offset: Scalar,
+    dy: Scalar,
+    dx: Scalar,
+    stride: int,
+    column: Array,
+    out: Array,
+) -> None:
+    """Sums of ``r = I(p) - scale R(p - d) - offset`` on the frame's own pixels, where the noise is still white.
+
+    Interpolating the reference (its spline `coefficients`, (ny, nx) float32) leaves the frame's noise alone; sums
+    over an *interpolated frame* would have correlated noise and say 0.15-0.88 of the truth.
+
+    Parameters
+    ----------
+    weights : (ny, nx) float32
+        Inverse variance on the **reference** grid, 0 = ignore; read at the nearest pixel.
+    stride : int
+        Only every `stride`-th row is looked at.
+    column : (>= nx,) float32
+        Scratch.
+    out : (4,) float64
+        Sum of w r², of w r, of w, and the number of pixels with w > 0.
+    """
+    ny, nx = frame.shape
+    my = int(np.floor(-dy))
+    mx = int(np.floor(-dx))
+    by = taps(-dy - my)
+    bx = taps(-dx - mx)
+    near_y = int(np.rint(-dy))
+    near_x = int(np.rint(-dx))
+    top = max(1 - my, -near_y, 0)
+    bottom = min(ny - 2 - my, ny - near_y, ny)
+    left = max(1 - mx, -near_x, 0)
+    right = min(nx - 2 - mx, nx - near_x, nx)
+    out[:] = 0.0
+    if right <= left:
+        return
+    a = np.float32(scale)
+    b = np.float32(offset)
+    for y in range(top, bottom, stride):
+        r0 = coefficients[y + my - 1]
+        r1 = coefficients[y + my]
+        r2 = coefficients[y + my + 1]
+        r3 = coefficients[y + my + 2]
+        for x in range(nx):
+            column[x] = by[0] * r0[x] + by[1] * r1[x] + by[2] * r2[x] + by[3] * r3[x]
+        source = column[left + mx - 1 :]
+        pixels = frame[y, left:right]
+        w = weights[y + near_y, left + near_x :]
+        square = np.float32(0.0)
+        linear = np.float32(0.0)
+        total = np.float32(0.0)
+        used = np.float32(0.0)
+        for i in range(pixels.size):
+            model = bx[0] * source[i] + bx[1] * source[i + 1] + bx[2] * source[i + 2] + bx[3] * source[i + 3]
+            r = pixels[i] - a * model - b
+            wr = w[i] * r
+            square += wr * r
+            linear += wr
+            total += w[i]
+            used += np.float32(1.0) if w[i] > 0 else np.float32(0.0)
+        out[0] += square
+        out[1] += linear
+        out[2] += total
+        out[3] += used
+
+
+@jit
+def lost_information(
+    bad: Array,
+    n_bad: int,
+    templates: Array,
+    weights: Array,
+    near_y: int,
+    near_x: int,
+    top: int,
+    bottom: int,
+    left: int,
+    right: int,
+    out: Array,
+) -> None:
+    """What bad frame pixels take out of the normal matrix: ``sum w T_i T_j`` at the reference pixels under them.
+
+    Parameters
+    ----------
+    bad : (>= n_bad,) int32
+        Flat indices of bad pixels of the frame.
+    templates : (4, ny, nx) float32
+    weights : (ny, nx) float32
+    near_y, near_x : int
+        The shift to the nearest whole pixel: frame pixel p lies on reference pixel ``p - near``.
+    top, bottom, left, right : int
+        Only reference pixels in this box took part.
+    out : (4, 4) float64
+    """
+    nx = weights.shape[1]
+    out[:, :] = 0.0
+    for k in range(n_bad):
+        y = bad[k] // nx - near_y
+        x = bad[k] % nx - near_x
+        if y < top or y >= bottom or x < left or x >= right:
+            continue
+        w = np.float64(weights[y, x])
+        for i in range(4):
+            for j in range(4):
+                out[i, j] += w * templates[i, y, x] * templates[j, y, x]

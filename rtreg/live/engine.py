@@ -1,0 +1,339 @@
+"""The engine: frames, orders and ticks in, results out. No socket, file, thread or clock in here: time is data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from rtreg.errors import ConfigError, FrameError
+from rtreg.estimators.registrar import Registrar
+from rtreg.live.controller import Controller
+from rtreg.live.quality import QualityGate
+from rtreg.live.reference import Reference, ReferencePolicy
+from rtreg.live.stacking import smoothed
+from rtreg.noise import NoiseModel
+from rtreg.records import Estimate, Frame, Order, ReferenceInfo, Result, Shift, State, Tick, Verdict
+
+NS = 1_000_000_000
+CHANGED_AFTER = 5  # frames of another kind in a row: no longer strays, the stream has changed
+
+
+class Engine:
+    """Decides what each frame means: reference, estimate, verdict, command.
+
+    Parameters
+    ----------
+    make_registrar : callable
+        ``make_registrar(reference, noise=..., reference_frames=..., calibrated=...) -> Registrar``: the estimator's
+        options are in it already.
+    reference : ReferencePolicy
+    gate : QualityGate
+    controller : Controller
+    noise : NoiseModel, optional
+        Detector constants; without them those in the frames' headers are used.
+    stream : str
+        Name of the stream, for results that no frame has caused.
+    lost_after : float
+        A lock that has been held for this long is LOST, s of receive time.
+    stale_after : float
+        Without a frame for this long, or five frame periods if those are longer, the state is STALE, s.
+
+    Notes
+    -----
+    `process` is the latency path; `learn` does what can wait until the command has left. `handle` and `tick` come in
+    between frames. The mutable state: the reference, `state`, the controller's and the gate's own, the last frame's
+    identity and times, `paused`. One thread.
+    """
+
+    def __init__(
+        self,
+        make_registrar: Callable[..., Registrar],
+        *,
+        reference: ReferencePolicy,
+        gate: QualityGate,
+        controller: Controller,
+        noise: NoiseModel | None = None,
+        stream: str = "cam",
+        lost_after: float = 1.0,
+        stale_after: float = 1.0,
+    ) -> None:
+        for name, value in (("lost_after", lost_after), ("stale_after", stale_after)):
+            if not 0.0 < value < 1e9:
+                raise ConfigError(f"{name} = {value}: s, must be positive and finite")
+        self._make, self._policy, self._gate, self._controller = make_registrar, reference, gate, controller
+        self._noise, self._stream = noise, stream
+        self._lost_after_ns, self._stale_after_ns = int(lost_after * NS), int(stale_after * NS)
+        self.state = State.NO_REFERENCE
+        self.paused = False
+        self._identity = 0
+        self._reference: Reference | None = None
+        self._geometry: tuple[Any, ...] = ()
+        self._other: tuple[Any, ...] = ()  # a geometry that frames have had since the last one that fitted
+        self._others = 0
+        self._last: Frame | None = None
+        self._good_ns = 0  # receive time of the last frame that was not held, or of the first since it is known
+        self._period_ns = 0
+        self._problem = ""
+
+    def __repr__(self) -> str:
+        return f"<Engine {self._stream} {self.state}, reference {self._identity}, {self._controller!r}>"
+
+    # -- the path of a frame ----------------------------------------------------------------------------------------
+
+    def process(self, frame: Frame) -> Result:
+        """What to do about a frame. A bad one is held, with the reason.
+
+        Raises
+        ------
+        FrameError
+            When its shape, dtype, region, binning or detector constants are not those of the stream. Once
+            `CHANGED_AFTER` in a row agree with each other, the stream has changed, and gets a new reference.
+        """
+        self._note_time(frame)
+        if self.paused:
+            self.state = State.PAUSED
+            return self._result(frame, Estimate(), Verdict.OK, held="PAUSED")
+        self._check_geometry(frame)
+        estimate, refused = self._measure(frame)
+        reference = self._reference
+        if refused or reference is None:
+            return self._held(frame, estimate, estimate.flags or Verdict.NAN)
+        if not reference.ready or (estimate.ok and not math.isfinite(estimate.dx)):
+            self.state = State.ACQUIRING
+            return self._result(frame, Estimate(flags=estimate.flags), estimate.flags, held="ACQUIRING")
+        verdict = self._gate.judge(estimate)
+        if verdict:
+            reference.reject()
+            return self._held(frame, estimate, verdict)
+        reference.accept()
+        self._good_ns = frame.recv_mono_ns
+        self.state = State.LOCKED
+        return self._result(frame, estimate, verdict, held="" if self._controller.closed else "OPEN")
+
+    def learn(self) -> None:
+        """Let the reference learn from the last frame, if the gate let it pass. After the command has left."""
+        if self._reference is not None and not self.paused:
+            self._reference.learn()
+
+    def tick(self, tick: Tick) -> Result | None:
+        """Time without a frame: HOLD, then STALE. None before the first frame: there is no stream to speak of."""
+        last = self._last
+        if last is None:
+            return None
+        silent = tick.mono_ns - last.recv_mono_ns
+        stale = silent > max(self._stale_after_ns, 5 * self._period_ns)
+        if self.paused:
+            self.state = State.PAUSED
+        elif stale:
+            self.state = State.STALE
+        elif self.state is State.LOCKED:
+            self.state = State.HOLD
+        verdict = Verdict.STALE if stale else Verdict.OK
+        return self._result(last, Estimate(), verdict, held="STALE" if stale else "NO_FRAME")
+
+    # -- orders -----------------------------------------------------------------------------------------------------
+
+    def handle(self, order: Order) -> dict[str, Any]:
+        """Carry out an order; returns what to add to the reply. Raises `ConfigError` for one that cannot be."""
+        actions: dict[str, Callable[..., dict[str, Any]]] = {
+            "set_reference": self._new_reference,
+            "open": lambda: self._loop(closed=False),
+            "close": lambda: self._loop(closed=True),
+            "pause": lambda: self._pause(True),
+            "resume": lambda: self._pause(False),
+            "dither": self._dither,
+            "retune": self._retune,
+        }
+        if order.do not in actions:
+            raise ConfigError(f"unknown order {order.do!r}; known: {', '.join(actions)}")
+        try:
+            return actions[order.do](**order.args)
+        except TypeError as error:
+            raise ConfigError(f"order {order.do!r} with {order.args}: {error}") from None
+
+    def start_from(self, position: tuple[float, float]) -> None:
+        """Where the device is, in the controller's unit: an absolute loop goes on from there."""
+        self._controller.start_from(position)
+
+    def _new_reference(self) -> dict[str, Any]:
+        self._drop_reference("")
+        return {"reference": self._identity + 1, "set_point": [0.0, 0.0]}
+
+    def _drop_reference(self, problem: str) -> None:
+        """The next frame begins a new reference, where the scene is then: there the set point is 0 again."""
+        self._reference = None
+        self._controller.set_point = Shift(0.0, 0.0)
+        self._problem = problem
+        self.state = State.NO_REFERENCE
+
+    def _loop(self, *, closed: bool) -> dict[str, Any]:
+        self._controller.closed = closed
+        return {"loop": "closed" if closed else "open"}
+
+    def _pause(self, paused: bool) -> dict[str, Any]:
+        self.paused = paused
+        if not paused:
+            self.state = State.HOLD if self._reference else State.NO_REFERENCE
+        return {"state": str(State.PAUSED if paused else self.state)}
+
+    def _dither(self, dx: float, dy: float) -> dict[str, Any]:
+        if not (isinstance(dx, (int, float)) and isinstance(dy, (int, float)) and np.isfinite([dx, dy]).all()):
+            raise ConfigError(f"dither to ({dx}, {dy}): two finite numbers, px")
+        self._controller.set_point = Shift(float(dx), float(dy))
+        return {"set_point": [float(dx), float(dy)]}
+
+    def _retune(self, **values: Any) -> dict[str, Any]:
+        if not values:
+            raise ConfigError("retune what? name at least one of " + ", ".join(self._tunable()))
+        for name, value in values.items():
+            if name not in self._tunable():
+                raise ConfigError(f"cannot retune {name!r}; what can be: {', '.join(self._tunable())}")
+            if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+                raise ConfigError(f"{name} = {value!r}: must be a number")
+        mine = {k: v for k, v in values.items() if k in self._controller.TUNABLE}
+        gates = {k: v for k, v in values.items() if k in self._gate.TUNABLE}
+        before = {name: getattr(self._controller, name) for name in mine}
+        self._controller.retune(**mine)
+        try:
+            self._gate.retune(**gates)
+        except ConfigError:
+            self._controller.retune(**before)  # all or none
+            raise
+        return {"retuned": dict(values)}
+
+    def _tunable(self) -> tuple[str, ...]:
+        return self._controller.TUNABLE + self._gate.TUNABLE
+
+    # -- state ------------------------------------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        """Plain data for the status message: state, reference and its frames, loop, lock."""
+        reference = self._reference
+        info = self._info()
+        registrar = reference.registrar if reference else None
+        return {
+            "state": str(self.state),
+            "problem": self._problem,
+            "reference": {
+                "id": info.id,
+                "age_frames": info.age_frames,
+                "walk": info.walk,
+                "frames": [list(member) for member in reference.members] if reference and reference.ready else [],
+            },
+            "lock": registrar.last_transition if registrar else "",
+            "controller": self._controller.status(),
+        }
+
+    def warm_up(self, shape: tuple[int, int], dtype: Any) -> None:
+        """Compile every kernel and make every plan that frames of this shape and dtype will need."""
+        # a scene that repeats nowhere, or the scratch engine would not lock
+        blobs = 900.0 + 1000.0 * smoothed(np.random.default_rng(0).normal(size=shape).astype(np.float32))[0]
+        top = np.iinfo(dtype).max if np.dtype(dtype).kind in "iu" else 2000.0
+        pixels = np.minimum(blobs, 1500.0).clip(0, None) * min(1.0, top / 2000.0)
+        scratch = Engine(
+            self._make, reference=ReferencePolicy(frames=2, batch=1), gate=QualityGate(), controller=Controller(),
+            noise=self._noise,
+        )  # fmt: skip
+        image = pixels.astype(dtype)
+        image.flags.writeable = False  # as frames off the wire are: kernels are compiled for that
+        for seq in range(100):
+            scratch.process(Frame(pixels=image, seq=seq, recv_mono_ns=seq * NS))
+            if seq < 24:
+                scratch.learn()
+
+    def _info(self) -> ReferenceInfo:
+        return self._reference.info() if self._reference else ReferenceInfo()
+
+    def _note_time(self, frame: Frame) -> None:
+        if self._last is not None:
+            self._period_ns = max(0, frame.recv_mono_ns - self._last.recv_mono_ns)
+        else:
+            self._good_ns = frame.recv_mono_ns
+        self._last = frame
+
+    def _check_geometry(self, frame: Frame) -> None:
+        """Refuse a stray frame of another kind; take it for a change of the stream once several agree."""
+        geometry = (
+            frame.pixels.shape, frame.pixels.dtype, frame.roi, frame.bin,
+            frame.gain, frame.read_noise, frame.offset, frame.saturation,
+        )  # fmt: skip
+        if geometry == self._geometry or not self._geometry:
+            self._geometry, self._others = geometry, 0
+            return
+        self._others = self._others + 1 if geometry == self._other else 1
+        self._other = geometry
+        if self._others < CHANGED_AFTER:
+            raise FrameError(f"frame is {_described(geometry)} but the stream is {_described(self._geometry)}")
+        self._geometry, self._others = geometry, 0
+        self._drop_reference(f"the stream has changed to {_described(geometry)}")
+
+    def _measure(self, frame: Frame) -> tuple[Estimate, bool]:
+        """The estimate, and whether the frame could not even be looked at."""
+        if self._reference is not None and self._reference.hopeless:
+            self._drop_reference("the frames did not match the first one of the reference: began again")
+            self._identity -= 1  # nobody has seen it
+        if self._reference is None:
+            self._identity += 1
+            self._gate.forget()
+            self._reference = Reference(self._policy, self._make, self._noise_for(frame), self._identity)
+        try:
+            estimate = self._reference.measure(frame)
+        except FrameError as error:  # the first frame of a reference: constant, or nothing but bad pixels
+            self._problem = str(error)
+            if self._reference.registrar is None:
+                self._reference, self._identity = None, self._identity - 1
+            return Estimate(flags=_why_unusable(frame)), True
+        if self._reference.ready:
+            self._problem = ""
+        return estimate, False
+
+    def _noise_for(self, frame: Frame) -> NoiseModel:
+        if self._noise is not None:
+            return self._noise
+        gain = frame.gain
+        return NoiseModel(
+            gain=gain,
+            read_noise=frame.read_noise if gain is not None else None,
+            offset=frame.offset or 0.0,
+            saturation=frame.saturation,
+        )
+
+    def _held(self, frame: Frame, estimate: Estimate, verdict: Verdict) -> Result:
+        lost = frame.recv_mono_ns - self._good_ns > self._lost_after_ns
+        self.state = State.NO_REFERENCE if self._reference is None else State.LOST if lost else State.HOLD
+        return self._result(frame, estimate, verdict, held="|".join(verdict.reasons))
+
+    def _result(self, frame: Frame, estimate: Estimate, verdict: Verdict, *, held: str) -> Result:
+        command = self._controller.hold() if held else self._controller.step(estimate.shift)
+        return Result(
+            stream=frame.stream,
+            epoch=frame.epoch,
+            seq=frame.seq,
+            t_ns=frame.t_ns,
+            state=self.state,
+            estimate=estimate,
+            verdict=verdict,
+            command=command,
+            reference=self._info(),
+            held=held,
+        )
+
+
+def _why_unusable(frame: Frame) -> Verdict:
+    """Which flag an image deserves that cannot even be a reference."""
+    pixels = frame.pixels
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).any():
+        return Verdict.NAN
+    if frame.saturation is not None and float(np.max(pixels)) >= frame.saturation:
+        return Verdict.SATURATED
+    return Verdict.DARK
+
+
+def _described(geometry: tuple[Any, ...]) -> str:
+    """A frame's kind for people: shape and dtype, and what else there is."""
+    names = ("roi", "bin", "gain", "read_noise", "offset", "saturation")
+    more = [f"{name} {value}" for name, value in zip(names, geometry[2:], strict=True) if value is not None]
+    return " ".join([str(geometry[0]), str(geometry[1]), *more])

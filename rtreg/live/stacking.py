@@ -1,0 +1,177 @@
+"""Averages of aligned frames: the group that makes an anchor, and the mean that rolls on from it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rtreg.kernels import bspline
+from rtreg.records import Shift
+
+Image = npt.NDArray[Any]
+
+BORDER = 2.0  # px: beyond that the guess at the frame's border has decayed to 7 %; left in, it makes a mean walk
+
+
+def spline_of(work: Image) -> Image:
+    """Spline coefficients of a calibrated frame (ny, nx) float32, to be sampled anywhere."""
+    coefficients = np.empty(work.shape, np.float32)
+    bspline.prefilter(work, True, coefficients)
+    return coefficients
+
+
+def aligned(coefficients: Image, position: Shift, out: Image) -> Image:
+    """A frame moved back by its position, (ny, nx) float32 into `out`; NaN where it has no data, or none to trust."""
+    bspline.sample(coefficients, position.dy, position.dx, np.float32(math.nan), out)
+    for axis, moved in enumerate((position.dy, position.dx)):
+        lines = np.moveaxis(out, axis, 0)
+        # line y was read at y + moved: keep 2 px from the frame's border, where the mirrored spline is only a guess
+        lines[: max(0, math.ceil(BORDER - moved))] = np.nan
+        lines[max(0, math.floor(out.shape[axis] - 1 - BORDER - moved) + 1) :] = np.nan
+    return out
+
+
+def smoothed(image: Image) -> tuple[Image, float]:
+    """A frame smoothed by (1 4 6 4 1) / 16 along both axes, and how many averaged frames would be as quiet."""
+    kernel = np.array([1.0, 4.0, 6.0, 4.0, 1.0], np.float32) / np.float32(16.0)
+    out = image
+    for axis in (0, 1):
+        lines = np.pad(np.moveaxis(out, axis, 0), ((2, 2), (0, 0)), mode="reflect")
+        n = lines.shape[0] - 4
+        total = sum(weight * lines[k : k + n] for k, weight in enumerate(kernel))
+        out = np.moveaxis(np.asarray(total, np.float32), 0, axis)
+    return np.ascontiguousarray(out), float(1.0 / np.sum(kernel**2) ** 2)
+
+
+class Stack:
+    """Sum of aligned frames and how many of them reached each pixel."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self._sum = np.zeros(shape, np.float32)
+        self._count = np.zeros(shape, np.float32)
+        self.frames = 0
+
+    def add(self, image: Image, sign: int = 1) -> None:
+        """Add an aligned frame (NaN = no data), or with sign -1 take it out again."""
+        valid = np.isfinite(image)
+        np.add(self._sum, np.float32(sign) * image, out=self._sum, where=valid)
+        self._count += np.float32(sign) * valid
+        self.frames += sign
+
+    def mean(self) -> Image:
+        """Mean image, float32; NaN where less than half of the frames have data, for there the noise is another."""
+        enough = self._count > 0.5 * self.frames
+        return np.divide(self._sum, self._count, out=np.full_like(self._sum, np.nan), where=enough)
+
+
+class Group:
+    """Frames that are aligned with each other: each against the mean of the *others*, so that none pulls on itself.
+
+    Their positions sum to zero: the mean of the group stands at the mean true position of its frames, and no single
+    frame's noise decides where zero is.
+    """
+
+    ROUNDS = 2  # the second changes positions by less than a tenth of their error
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self._splines: list[Image] = []
+        self._positions: list[Shift] = []
+        self._scratch = np.empty(shape, np.float32)
+        self._shape = shape
+        self._turn = 0
+        self._all: Stack | None = None  # of all frames at their positions; None when those have moved
+
+    def __len__(self) -> int:
+        return len(self._splines)
+
+    def add(self, work: Image, position: Shift) -> None:
+        """Add a frame at its first, rough position, px."""
+        self._splines.append(spline_of(work))
+        self._positions.append(position)
+
+    @property
+    def work_left(self) -> int:
+        """Measurements still to be made."""
+        return self.ROUNDS * len(self) - self._turn
+
+    def next_pair(self) -> tuple[Image, Image, Shift]:
+        """The next frame to measure: the mean of the others, the frame, and where it should be in that mean."""
+        index = self._turn % len(self)
+        self._all = self._all or self._stack()
+        position = self._positions[index]
+        self._all.add(aligned(self._splines[index], position, self._scratch), sign=-1)
+        others = self._all.mean()
+        frame = aligned(self._splines[index], Shift(0.0, 0.0), self._scratch).copy()
+        return others, frame, position
+
+    def place(self, position: Shift | None) -> None:
+        """The answer to `next_pair`: the frame's new position; None leaves it where it was."""
+        index = self._turn % len(self)
+        if position is not None:
+            self._positions[index] = position
+        if self._all is not None:
+            self._all.add(aligned(self._splines[index], self._positions[index], self._scratch))
+        self._turn += 1
+        if self._turn % len(self) == 0:
+            self._centre()
+
+    def mean(self) -> Image:
+        """Mean of all frames, aligned; NaN where fewer than half have data."""
+        return self._stack().mean()
+
+    def _stack(self) -> Stack:
+        stack = Stack(self._shape)
+        for spline, position in zip(self._splines, self._positions, strict=True):
+            stack.add(aligned(spline, position, self._scratch))
+        return stack
+
+    def _centre(self) -> None:
+        n = len(self)
+        mx, my = sum(p.dx for p in self._positions) / n, sum(p.dy for p in self._positions) / n
+        self._positions = [Shift(p.dx - mx, p.dy - my) for p in self._positions]
+        self._all = None
+
+
+class RollingMean:
+    """Cumulative mean of aligned frames up to `memory`, exponential with that weight from then on.
+
+    Frames come in batches, so that the reference changes a few times a second and not with each frame.
+    """
+
+    def __init__(self, image: Image, frames: int, memory: int) -> None:
+        self.image = image
+        self._frames = float(frames)
+        self._memory = float(memory)
+        self._sum_squares = 1.0 / frames  # of the weights of all frames so far
+        self._batch = Stack((image.shape[0], image.shape[1]))
+        self._scratch = np.empty(image.shape, np.float32)
+
+    @property
+    def frames(self) -> float:
+        """As many independent frames as would give the same noise."""
+        return 1.0 / self._sum_squares
+
+    @property
+    def pending(self) -> int:
+        """Frames in the batch that is being collected."""
+        return self._batch.frames
+
+    def add(self, work: Image, position: Shift) -> None:
+        """Add a calibrated frame at its position in this mean, px."""
+        self._batch.add(aligned(spline_of(work), position, self._scratch))
+
+    def merge(self) -> float:
+        """Take the batch in; returns its weight in the new mean."""
+        count = self._batch.frames
+        self._frames = min(self._frames + count, max(self._memory, count))
+        weight = count / self._frames
+        fresh = self._batch.mean()
+        known, new = np.isfinite(self.image), np.isfinite(fresh)
+        blended = self.image + np.float32(weight) * (fresh - self.image)
+        self.image = np.where(known & new, blended, np.where(known, self.image, np.float32(np.nan)))
+        self._sum_squares = (1.0 - weight) ** 2 * self._sum_squares + weight**2 / count
+        self._batch = Stack((self.image.shape[0], self.image.shape[1]))
+        return weight

@@ -1,0 +1,238 @@
+"""The tracker process: frames in, corrections out. It owns sockets and clock; `live` decides everything."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections import deque
+from typing import Any, NamedTuple
+
+from rtreg import build
+from rtreg.errors import ConfigError, DeviceError, RtregError
+from rtreg.io.actuators import where
+from rtreg.io.config import Config
+from rtreg.io.options import TrackerOptions
+from rtreg.io.realtime import Stop, host_id, quiet, settle
+from rtreg.io.sockets import (
+    ControlServer,
+    DeviceClient,
+    FrameSubscriber,
+    Request,
+    ResultPublisher,
+    StatusPublisher,
+)
+from rtreg.live.bookkeeper import Bookkeeper
+from rtreg.live.engine import CHANGED_AFTER, Engine
+from rtreg.records import Frame, Reception, State, Tick
+from rtreg.services.journal import Journal
+
+STATUS_NS = 1_000_000_000
+WHERE_MS = 300  # how long the device may take to say where it is, before the loop closes
+WARM_KINDS = 4  # kinds of frame remembered as warm
+
+Kind = tuple[tuple[int, ...], Any]  # shape and dtype
+
+
+class Sockets(NamedTuple):
+    """The tracker's four ends."""
+
+    frames: FrameSubscriber
+    results: ResultPublisher
+    status: StatusPublisher
+    control: ControlServer
+
+
+class Warmth:
+    """Which kinds of frame the engine is warm for, and whether it should be for another. Sans-IO.
+
+    The first frame of all decides at once; later a kind must come `CHANGED_AFTER` times in a row, as for the engine
+    itself: until then they are strays, which it refuses, and not worth the seconds that warming up takes.
+    """
+
+    def __init__(self) -> None:
+        self._warm: deque[Kind] = deque(maxlen=WARM_KINDS)
+        self._flowing = False
+        self._other: Kind | None = None
+        self._others = 0
+
+    def add(self, kind: Kind) -> None:
+        """The engine is warm for frames of this kind."""
+        self._warm.append(kind)
+
+    def lacks(self, kind: Kind) -> bool:
+        """Whether to warm up before this frame."""
+        if kind in self._warm:
+            self._flowing, self._others = True, 0
+            return False
+        self._others = self._others + 1 if kind == self._other else 1
+        self._other = kind
+        return not self._flowing or self._others >= CHANGED_AFTER
+
+
+def deliver(books: Bookkeeper, frame: Frame, results: ResultPublisher, journal: Journal) -> bool:
+    """The path of one frame, from receipt to command; then what could wait. Whether a correction left."""
+    start = time.monotonic_ns()
+    result = books.process(frame)
+    if isinstance(result, RtregError):
+        journal.complain("rejected", f"rejected frame {frame.seq}: {result}")
+        return False
+    done = time.monotonic_ns()
+    delivery = books.delivery(frame, start, done, time.monotonic_ns())
+    results.send(result, delivery)
+    try:
+        books.engine.learn()
+    except RtregError as error:
+        journal.complain("learn", f"the reference cannot learn from frame {frame.seq}: {error}")
+    books.latencies.add(delivery)
+    return True
+
+
+def start_from_device(engine: Engine, endpoint: str, journal: Journal) -> None:
+    """Let an absolute loop go on from where the device is; from 0 if no device says so."""
+    try:
+        with DeviceClient(endpoint) as device:
+            at = where(device, WHERE_MS)
+    except DeviceError as error:
+        journal.say(f"the loop starts from 0, since the device does not say where it is: {error}")
+        return
+    engine.start_from(at)
+    journal.say(f"the loop starts from where the device is: {at[0]:g}, {at[1]:g}")
+
+
+def obey(books: Bookkeeper, request: Request, sockets: Sockets) -> bool:
+    """Carry out one control request and answer it; whether it was the order to stop."""
+    order = books.order(request.body)
+    if order.do == "status":
+        sockets.control.reply(request, books.status(time.monotonic_ns()))
+        return False
+    if order.do == "stop":
+        sockets.control.reply(request, {"state": str(State.STOPPING)})
+        return True
+    try:
+        reply = books.engine.handle(order)
+    except ConfigError as error:
+        sockets.control.refuse(request, str(error))
+        return False
+    sockets.results.send_order(order)
+    sockets.control.reply(request, reply)
+    return False
+
+
+class Loop:
+    """The tracker's loop.
+
+    The mutable state is when it last spoke and last told its status, which frames it is warm for, whether the device
+    has been asked where it is.
+    """
+
+    def __init__(
+        self, books: Bookkeeper, sockets: Sockets, options: TrackerOptions, journal: Journal, device: str
+    ) -> None:
+        self._books, self._sockets, self._journal, self._device = books, sockets, journal, device
+        self._tick_ms = int(options.tick_ms)
+        self._warmth = Warmth()
+        self._asked_to_stop = self._has_position = False
+        self._spoke = self._told = time.monotonic_ns()
+
+    def warm_up(self, frame_shape: tuple[int, ...], dtype: Any) -> None:
+        """Compile and plan for these frames, then keep the garbage collector out."""
+        ny, nx = frame_shape
+        self._books.engine.warm_up((ny, nx), dtype)
+        quiet()
+        self._warmth.add((frame_shape, dtype))
+
+    def run(self, stop: Stop) -> None:
+        """Track until a stop is asked for; the last word is STOPPING."""
+        try:
+            if self._books.engine.status()["controller"]["loop"] == "closed":
+                self._find_device()
+            while not (stop or self._asked_to_stop):
+                self._turn(stop)
+        finally:
+            self._sockets.results.send(*self._books.farewell(time.monotonic_ns()))
+
+    def _find_device(self) -> None:
+        """Before the loop is closed for the first time: an absolute position has to start from somewhere."""
+        if not self._has_position and self._books.engine.status()["controller"]["mode"] == "absolute":
+            self._has_position = True
+            start_from_device(self._books.engine, self._device, self._journal)
+
+    def _turn(self, stop: Stop) -> None:
+        books, sockets = self._books, self._sockets
+        got = sockets.frames.receive(self._tick_ms)
+        if got is not None:
+            if got.frame is not None and self._warmth.lacks((got.frame.pixels.shape, got.frame.pixels.dtype)):
+                self._change(got.frame, stop)
+            frame = books.admit(got, time.monotonic_ns(), time.time_ns())
+            if frame is not None and deliver(books, frame, sockets.results, self._journal):
+                self._spoke = time.monotonic_ns()
+            self._complain(got)
+        now = time.monotonic_ns()
+        if now - self._spoke >= self._tick_ms * 1_000_000:
+            self._tick(now)
+        if now - self._told >= STATUS_NS:
+            self._told = now
+            books.rate(now)
+            sockets.status.send(books.status(now))
+            gc.collect(0)  # what little cyclic garbage a second leaves, since the collector is off
+        request = sockets.control.poll()
+        if request is not None:
+            if request.body.get("do") == "close":
+                self._find_device()
+            self._asked_to_stop = obey(books, request, sockets)
+
+    def _change(self, frame: Frame, stop: Stop) -> None:
+        """Warm up for frames of another kind, saying so first; this one will be too old."""
+        self._tick(time.monotonic_ns())
+        shape, dtype = frame.pixels.shape, frame.pixels.dtype
+        self._journal.say(f"warming up for frames of {shape} {dtype}")
+        try:
+            with stop.at_once():
+                self.warm_up(shape, dtype)
+        except RtregError as error:  # every frame of this kind will be rejected for it; the next kind may do
+            self._warmth.add((shape, dtype))
+            self._journal.complain("warm up", f"cannot use frames of {shape} {dtype}: {error}")
+
+    def _tick(self, now: int) -> None:
+        self._spoke = now
+        tick = Tick(mono_ns=now, t_ns=time.time_ns())
+        self._sockets.results.send_tick(tick)
+        self._sockets.results.send(*self._books.tick(tick))
+
+    def _complain(self, got: Reception) -> None:
+        for error, sample in got.refused:
+            self._journal.complain(error.reason, f"refused a message, {error.reason}: {error} [{sample.hex()}]")
+
+
+def main(config: Config) -> int:
+    """Run the tracker of `config` until SIGINT, SIGTERM or the order to stop."""
+    stop, journal, ends = Stop().listen(), Journal("tracker"), config.endpoints
+    with stop.at_once():
+        options = build.tracker_options(config)
+        granted = settle(options.affinity, options.priority, options.lock_memory)
+        engine = build.engine(config)
+        expected = build.expected(config)
+    books = Bookkeeper(
+        engine,
+        stream=config.stream,
+        host=host_id(),
+        max_age_ms=options.max_age_ms,
+        valid_for_ms=options.valid_for_ms,
+        clock_bound_ms=options.clock_bound_ms,
+        facts={"config": config.digest, "granted": granted},
+    )
+    public = ends.allow_public
+    with (
+        ResultPublisher(ends.corrections, config.stream, allow_public=public) as results,
+        StatusPublisher(ends.status, config.stream, allow_public=public) as status,
+        ControlServer(ends.control) as control,
+        FrameSubscriber(ends.frames, config.stream, max_bytes=int(options.max_frame_mib * 2**20)) as frames,
+    ):
+        loop = Loop(books, Sockets(frames, results, status, control), options, journal, ends.device)
+        if expected is not None:
+            with stop.at_once():
+                loop.warm_up(*expected)
+        journal.say(f"ready: {frames.endpoint} to {results.endpoint}, control {control.endpoint}, granted {granted}")
+        loop.run(stop)
+    journal.say(f"done: {books.ledger!r}")
+    return 0

@@ -1,0 +1,367 @@
+"""The registrar's contract: inputs, lock logic, flags, properties."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scenes import NOISE, clean, make, noisy
+
+import rtreg
+from rtreg import ConfigError, FrameError, NoiseModel, Registrar, Shift, Verdict, register
+from rtreg.simulate import Scene
+
+SHIFT = Shift(1.3, -2.4)
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return make("cells", (64, 72), peak=2000.0, background=100.0)
+
+
+@pytest.fixture
+def pair(scene):
+    return clean(scene), clean(scene, SHIFT)
+
+
+def assert_near(estimate, shift, tolerance):
+    assert estimate.ok, estimate
+    assert estimate.dx == pytest.approx(shift.dx, abs=tolerance)
+    assert estimate.dy == pytest.approx(shift.dy, abs=tolerance)
+
+
+# -- inputs -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["u2", "i2", "i4", "f4", "f8", ">u2", ">i2", ">i4", ">f4", ">f8", "i8"])
+def test_every_dtype(pair, dtype):
+    reference, frame = (image.round().astype(dtype) for image in pair)
+    assert_near(register(reference, frame), SHIFT, 0.005)
+
+
+def test_uint8(pair):
+    reference, frame = ((image / 10).round().astype("u1") for image in pair)
+    assert_near(register(reference, frame), SHIFT, 0.02)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda a: np.asfortranarray(a), lambda a: np.repeat(a, 2, axis=1)[:, ::2], lambda a: a[::-1][::-1]],
+    ids=["fortran", "strided", "negative strides"],
+)
+def test_any_memory_layout(pair, change):
+    assert_near(register(change(pair[0]), change(pair[1])), SHIFT, 0.002)
+
+
+def test_inputs_are_never_written_to(pair):
+    reference, frame = pair
+    frame[10, 10] = np.nan
+    before = reference.copy(), frame.copy()
+    for image in pair:
+        image.flags.writeable = False
+    register(reference, frame)
+    np.testing.assert_array_equal(reference, before[0])
+    np.testing.assert_array_equal(frame, before[1])
+
+
+def test_nan_pixels_are_ignored(pair):
+    reference, frame = pair
+    rng = np.random.default_rng(0)
+    reference[rng.uniform(size=reference.shape) < 0.02] = np.nan
+    frame[rng.uniform(size=frame.shape) < 0.02] = np.nan
+    assert_near(register(reference, frame, noise=NOISE), SHIFT, 0.02)
+
+
+def test_masked_arrays_and_masks_agree(pair):
+    reference, frame = pair
+    mask = np.zeros(reference.shape, bool)
+    mask[20:24, 30:40] = True
+    spoiled = np.where(mask, 60000.0, reference)
+    by_mask = register(spoiled, frame, mask=mask)
+    by_array = register(np.ma.MaskedArray(spoiled, mask), frame)
+    assert_near(by_mask, SHIFT, 0.01)
+    assert by_array.shift == pytest.approx(by_mask.shift, abs=1e-5)
+
+
+def test_saturated_pixels_are_ignored(pair):
+    reference, frame = pair
+    level = float(np.quantile(frame, 0.97))
+    noise = NoiseModel(gain=1.0, read_noise=5.0, saturation=level)
+    estimate = register(np.minimum(reference, level), np.minimum(frame, level), noise=noise)
+    assert_near(estimate, SHIFT, 0.03)
+
+
+def test_calibration_images_are_applied(scene):
+    rng = np.random.default_rng(3)
+    shape = scene.shape
+    flat = rng.uniform(0.5, 1.5, shape)
+    dark = rng.uniform(0.0, 2000.0, shape)
+    mask = rng.uniform(size=shape) < 0.01
+    noise = NoiseModel(gain=1.0, read_noise=5.0, offset=100.0, dark=dark, flat=flat, mask=mask)
+
+    def raw(shift):
+        out = clean(scene, shift) * flat + dark + 100.0
+        out[mask] = 65535.0
+        return out
+
+    assert_near(register(raw(Shift(0, 0)), raw(SHIFT), noise=noise), SHIFT, 0.02)
+
+
+def test_bad_pixels_widen_the_error_bar_truly(scene):
+    rng = np.random.default_rng(4)
+    registrar = Registrar(clean(scene), noise=NOISE, reference_frames=math.inf)
+    scaled = []
+    for _ in range(200):
+        frame = noisy(scene, SHIFT, rng)
+        frame[rng.uniform(size=frame.shape) < 0.05] = np.nan
+        estimate = registrar.measure(frame)
+        assert estimate.ok
+        scaled += [(estimate.dx - SHIFT.dx) / estimate.sigma.dx, (estimate.dy - SHIFT.dy) / estimate.sigma.dy]
+    assert np.sqrt(np.mean(np.square(scaled))) == pytest.approx(1.0, abs=3 / math.sqrt(800) + 0.04)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.4])
+@pytest.mark.parametrize("known", [True, False], ids=["noise known", "noise unknown"])
+def test_a_masked_part_of_the_detector_is_no_fault_of_the_frame(scene, share, known):
+    """A field stop: the same pixels are dead in every frame. chi² and the error bar speak of the others."""
+    rng = np.random.default_rng(9)
+    mask = np.zeros(scene.shape, bool)
+    mask[:, : int(share * scene.shape[1])] = True
+    noise = NoiseModel(gain=1.0, read_noise=5.0, mask=mask) if known else NoiseModel(mask=mask)
+    registrar = Registrar(clean(scene), noise=noise, reference_frames=math.inf)
+    scaled, chi2 = [], []
+    for _ in range(150):
+        estimate = registrar.measure(noisy(scene, SHIFT, rng))
+        assert estimate.ok, estimate
+        chi2.append(estimate.chi2_dof)
+        scaled += [(estimate.dx - SHIFT.dx) / estimate.sigma.dx, (estimate.dy - SHIFT.dy) / estimate.sigma.dy]
+    if known:
+        assert np.mean(chi2) == pytest.approx(1.0, abs=0.03)
+    assert np.sqrt(np.mean(np.square(scaled))) == pytest.approx(1.0, abs=3 / math.sqrt(600) + 0.05)
+
+
+@pytest.mark.parametrize("flux", [0.3, 1.0, 3.0])
+def test_the_error_bar_follows_the_brightness(scene, flux):
+    """The frame is dimmer or brighter than the reference, and so is its photon noise."""
+    rng = np.random.default_rng(10)
+    dimmed = make("cells", scene.shape, peak=2000.0 * flux, background=100.0 * flux)
+    registrar = Registrar(clean(scene), noise=NOISE, reference_frames=math.inf)
+    scaled, chi2 = [], []
+    for _ in range(150):
+        estimate = registrar.measure(noisy(dimmed, SHIFT, rng))
+        assert estimate.ok
+        chi2.append(estimate.chi2_dof)
+        scaled += [(estimate.dx - SHIFT.dx) / estimate.sigma.dx, (estimate.dy - SHIFT.dy) / estimate.sigma.dy]
+    assert np.mean(chi2) == pytest.approx(1.0, abs=0.05)
+    assert np.sqrt(np.mean(np.square(scaled))) == pytest.approx(1.0, abs=3 / math.sqrt(600) + 0.04)
+
+
+@pytest.mark.parametrize(
+    ("reference", "words"),
+    [
+        (np.zeros((64, 64)), "constant"),
+        (np.full((64, 64), np.nan), "no good pixel"),
+        (np.random.default_rng(0).normal(size=(4, 64)), "8 x 8"),
+        (np.zeros((2, 64, 64)), "dimensions"),
+        (np.zeros((64, 64), complex), "complex128"),
+        (np.full((64, 64), "x"), "dtype"),
+    ],
+)
+def test_a_reference_that_cannot_be_is_refused_with_the_reason(reference, words):
+    with pytest.raises(FrameError, match=words):
+        Registrar(reference)
+
+
+def test_a_frame_of_another_shape_is_refused(pair):
+    with pytest.raises(FrameError, match=r"\(64, 71\).*\(64, 72\)"):
+        Registrar(pair[0]).measure(pair[1][:, :-1])
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"max_shift": 0}, "max_shift"),
+        ({"max_shift": math.nan}, "max_shift"),
+        ({"reference_frames": 0}, "reference_frames"),
+        ({"method": "magic"}, "magic"),
+        ({"slack": -1}, "slack"),
+        ({"mask": np.zeros((3, 3), bool)}, "mask"),
+        ({"noise": NoiseModel(flat=np.ones((3, 3)))}, "flat"),
+    ],
+)
+def test_an_option_without_meaning_is_refused_by_name(pair, options, word):
+    with pytest.raises(ConfigError, match=word):
+        Registrar(pair[0], **options)
+
+
+# -- garbage ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("frame", "flag"),
+    [
+        (np.zeros((64, 72), "u2"), Verdict.DARK),
+        (np.full((64, 72), 7.0), Verdict.DARK),
+        (np.full((64, 72), np.nan), Verdict.NAN),
+        (np.full((64, 72), np.inf), Verdict.SATURATED),
+        (np.random.default_rng(0).normal(100.0, 5.0, (64, 72)), Verdict.LOW_SNR),
+    ],
+    ids=["zero", "constant", "nan", "inf", "noise"],
+)
+def test_garbage_gives_nan_and_the_reason(pair, frame, flag):
+    registrar = Registrar(pair[0], noise=NOISE, reference_frames=math.inf)
+    for _ in range(2):
+        estimate = registrar.measure(frame)
+        assert flag in estimate.flags
+        assert math.isnan(estimate.dx)
+        assert math.isnan(estimate.dy)
+        assert np.isnan(estimate.sigma).all()
+
+
+@pytest.mark.parametrize("frame", [np.zeros((64, 72)), np.full((64, 72), np.nan)])
+def test_garbage_breaks_a_lock_and_the_next_good_frame_restores_it(pair, frame):
+    registrar = Registrar(pair[0], noise=NOISE, reference_frames=math.inf)
+    assert registrar.measure(pair[1]).ok
+    assert registrar.locked
+    assert not registrar.measure(frame).ok
+    assert not registrar.locked
+    assert "refused" in registrar.last_transition
+    assert_near(registrar.measure(pair[1]), SHIFT, 0.002)
+
+
+@pytest.mark.parametrize("noise", [NOISE, None], ids=["noise known", "noise unknown"])
+@pytest.mark.parametrize("kind", ["granulation", "cells", "stars"])
+@pytest.mark.parametrize("other", ["granulation", "cells", "stars"])
+def test_another_scene_is_not_found(kind, other, noise):
+    """Twenty pairs of scenes that have nothing to do with each other: no lock on any."""
+    rng = np.random.default_rng(6)
+    registrar = Registrar(clean(make(kind, (128, 128))), noise=noise, reference_frames=math.inf)
+    for seed in range(20):
+        frame = noisy(Scene(other, (128, 128), seed=100 + seed), Shift(0, 0), rng)
+        assert not registrar.measure(frame).ok
+
+
+def test_a_periodic_scene_is_ambiguous():
+    y, x = np.mgrid[:96, :96]
+
+    def grid(dx):
+        return 1000 + 300 * np.cos(2 * np.pi * (x - dx) / 8) * np.cos(2 * np.pi * y / 8)
+
+    assert Verdict.AMBIGUOUS in register(grid(0), grid(0.3)).flags
+
+
+# -- lock logic -------------------------------------------------------------------------------------------------------
+
+
+def test_first_search_then_track_then_search_after_a_jump(scene):
+    registrar = Registrar(clean(scene), noise=NOISE, reference_frames=math.inf)
+    rng = np.random.default_rng(1)
+    assert registrar.measure(noisy(scene, Shift(0.2, 0.1), rng)).regime == "acquire"
+    assert "locked" in registrar.last_transition
+    assert registrar.measure(noisy(scene, Shift(0.5, 0.1), rng)).regime == "track"
+    jump = Shift(17.25, -12.5)
+    estimate = registrar.measure(noisy(scene, jump, rng))
+    assert estimate.regime == "acquire"
+    assert_near(estimate, jump, 0.05)
+    assert registrar.measure(noisy(scene, jump, rng)).regime == "track"
+
+
+def test_the_reason_of_a_lost_lock_is_kept(scene):
+    registrar = Registrar(clean(scene), noise=NOISE, reference_frames=math.inf)
+    registrar.measure(clean(scene))
+    registrar.measure(clean(make("granulation", scene.shape)))
+    assert not registrar.locked
+    assert "lost" in registrar.last_transition
+
+
+def test_method_fft_searches_every_frame(scene):
+    registrar = Registrar(clean(scene), noise=NOISE, reference_frames=math.inf, method="fft")
+    for shift in (Shift(0.4, 0.0), Shift(15.5, -9.0), Shift(-20.25, 7.0)):
+        estimate = registrar.measure(clean(scene, shift))
+        assert estimate.regime == "acquire"
+        assert_near(estimate, shift, 0.005)
+
+
+def test_max_shift_limits_the_search_and_flags_what_lies_beyond(scene):
+    near = Registrar(clean(scene), noise=NOISE, reference_frames=math.inf, max_shift=6.0)
+    assert_near(near.measure(clean(scene, Shift(5.5, -5.5))), Shift(5.5, -5.5), 0.005)
+    far = Registrar(clean(scene), noise=NOISE, reference_frames=math.inf, max_shift=6.0)
+    estimate = far.measure(clean(scene, Shift(20.0, 3.0)))
+    assert not estimate.ok
+
+
+def test_an_answer_past_max_shift_is_out_of_range(scene):
+    registrar = Registrar(clean(scene), noise=NOISE, reference_frames=math.inf, max_shift=2.0)
+    assert registrar.measure(clean(scene, Shift(1.8, 0.0))).ok
+    assert Verdict.OUT_OF_RANGE in registrar.measure(clean(scene, Shift(2.4, 0.0))).flags
+
+
+def test_a_guess_starts_the_fit(scene):
+    registrar = Registrar(clean(scene), noise=NOISE, reference_frames=math.inf)
+    estimate = registrar.measure(clean(scene, Shift(11.5, 3.0)), guess=Shift(10.5, 3.5))
+    assert estimate.regime == "track"
+    assert_near(estimate, Shift(11.5, 3.0), 0.003)
+
+
+def test_a_new_reference_keeps_the_lock(scene):
+    registrar = Registrar(clean(scene), noise=NOISE, reference_frames=math.inf)
+    registrar.measure(clean(scene, Shift(0.5, 0.0)))
+    registrar.set_reference(clean(scene, Shift(0.25, 0.0)), reference_frames=math.inf)
+    estimate = registrar.measure(clean(scene, Shift(0.5, 0.0)))
+    assert estimate.regime == "track"
+    assert_near(estimate, Shift(0.25, 0.0), 0.002)
+    with pytest.raises(FrameError, match="new reference"):
+        registrar.set_reference(np.ones((9, 9)))
+
+
+@pytest.mark.parametrize("scale", [0.25, 1.0, 3.0])
+def test_photometry_is_reported(pair, scale):
+    estimate = register(pair[0], scale * pair[1] + 40.0, reference_frames=math.inf)
+    assert estimate.scale == pytest.approx(scale, rel=2e-3)
+    assert estimate.offset == pytest.approx(40.0, abs=2.0)
+    assert_near(estimate, SHIFT, 0.002)
+
+
+# -- properties -------------------------------------------------------------------------------------------------------
+
+shifts = st.tuples(st.floats(-3, 3), st.floats(-3, 3)).map(lambda pair: Shift(*pair))
+
+
+@settings(deadline=None, max_examples=25)
+@given(shift=shifts)
+def test_there_and_back_are_opposite(shift):
+    scene = make("granulation", (64, 64))
+    a, b = clean(scene), clean(scene, shift)
+    there, back = (register(*pair, reference_frames=math.inf) for pair in ((a, b), (b, a)))
+    assert there.dx == pytest.approx(-back.dx, abs=0.002)
+    assert there.dy == pytest.approx(-back.dy, abs=0.002)
+
+
+@settings(deadline=None, max_examples=25)
+@given(shift=shifts, scale=st.floats(0.01, 100.0), offset=st.floats(-1e3, 1e4))
+def test_flux_and_offset_do_not_matter(shift, scale, offset):
+    scene = make("cells", (64, 64))
+    a, b = clean(scene), clean(scene, shift)
+    plain, changed = (register(a, f, reference_frames=math.inf) for f in (b, scale * b + offset))
+    assert changed.dx == pytest.approx(plain.dx, abs=0.002)
+    assert changed.dy == pytest.approx(plain.dy, abs=0.002)
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 10_000), level=st.floats(0.0, 1e5), dtype=st.sampled_from(["u2", "f4"]))
+def test_noise_alone_never_gives_a_finite_answer_that_is_ok(seed, level, dtype):
+    scene = make("stars", (64, 64))
+    frame = np.random.default_rng(seed).poisson(level, scene.shape).clip(0, 65535).astype(dtype)
+    estimate = register(clean(scene), frame)
+    assert not estimate.ok
+    assert math.isnan(estimate.dx) or estimate.flags
+
+
+def test_public_names_are_there():
+    for name in rtreg.__all__:
+        assert getattr(rtreg, name) is not None
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = rtreg.nonsense

@@ -1,0 +1,325 @@
+"""Slow, obvious twins of the kernels: NumPy and float64, no tricks, to test against."""
+
+from __future__ import annotations
+
+import numpy as np
+
+# -- B-splines (rtreg.kernels.bspline) --------------------------------------------------------------------------------
+
+
+def beta3(x):
+    """The cubic B-spline itself."""
+    x = np.abs(x)
+    return np.where(x < 1, 2 / 3 - x**2 + x**3 / 2, np.where(x < 2, (2 - x) ** 3 / 6, 0.0))
+
+
+def spline_matrix(n, mirror):
+    """The matrix P of an axis of n pixels: pixels = P coefficients, mirrored about the outermost pixels or zero."""
+    p = np.zeros((n, n))
+    for i in range(n):
+        for k in (i - 1, i, i + 1):
+            weight = 2 / 3 if k == i else 1 / 6
+            if 0 <= k < n:
+                p[i, k] += weight
+            elif mirror:
+                p[i, fold(k, n)] += weight
+    return p
+
+
+def fold(i, n):
+    """Index i mirrored into 0 .. n-1."""
+    if n == 1:
+        return 0
+    i = abs(i) % (2 * n - 2)
+    return 2 * n - 2 - i if i >= n else i
+
+
+def prefilter(image, mirror):
+    """Coefficients by solving P c = image; for zero beyond the border, on a patch wide enough to hold the tails."""
+    image = np.asarray(image, float)
+    pad = 0 if mirror else 30
+    image = np.pad(image, pad)
+    py, px = (spline_matrix(n, mirror) for n in image.shape)
+    c = np.linalg.solve(py, np.linalg.solve(px, image.T).T)
+    return c[pad : c.shape[0] - pad, pad : c.shape[1] - pad]
+
+
+def sample(coefficients, dy, dx, fill):
+    """The mirrored spline at (y + dy, x + dx), a pixel at a time."""
+    ny, nx = coefficients.shape
+    out = np.full((ny, nx), float(fill))
+    for y in range(ny):
+        for x in range(nx):
+            v, u = y + dy, x + dx
+            if 0 <= v <= ny - 1 and 0 <= u <= nx - 1:
+                out[y, x] = sum(
+                    beta3(v - j) * beta3(u - i) * coefficients[fold(j, ny), fold(i, nx)]
+                    for j in range(int(np.floor(v)) - 1, int(np.floor(v)) + 3)
+                    for i in range(int(np.floor(u)) - 1, int(np.floor(u)) + 3)
+                )
+    return out
+
+
+def smooth(coefficients):
+    """P c with zero beyond the border."""
+    py, px = (spline_matrix(n, False) for n in coefficients.shape)
+    return py @ np.asarray(coefficients, float) @ px.T
+
+
+def gradients(coefficients):
+    """d/dy and d/dx of the mirrored spline on the pixels."""
+    c = np.asarray(coefficients, float)
+    py, px = (spline_matrix(n, True) for n in c.shape)
+    dy, dx = (slope_matrix(n) for n in c.shape)
+    return dy @ c @ px.T, py @ c @ dx.T
+
+
+def slope_matrix(n):
+    """The matrix of the spline's derivative on the pixels, mirrored."""
+    d = np.zeros((n, n))
+    for i in range(n):
+        d[i, fold(i + 1, n)] += 0.5
+        d[i, fold(i - 1, n)] -= 0.5
+    return d
+
+
+# -- Gauss-Newton (rtreg.kernels.gauss_newton, prepare) ---------------------------------------------------------------
+
+
+def project(frame, templates, top, bottom, dy, dx):
+    """Inner products of sum_k I[k] beta3(x + d - k) with the templates."""
+    out = np.zeros(len(templates))
+    for y in range(top, bottom):
+        for x in range(frame.shape[1]):
+            if not templates[:, y, x].any():
+                continue
+            j0, i0 = int(np.floor(y + dy)), int(np.floor(x + dx))
+            value = sum(
+                beta3(y + dy - j) * beta3(x + dx - i) * frame[j, i]
+                for j in range(j0 - 1, j0 + 3)
+                for i in range(i0 - 1, i0 + 3)
+            )
+            out += templates[:, y, x] * value
+    return out
+
+
+def residual(frame, coefficients, weights, scale, offset, dy, dx, stride):
+    """Sums over the frame's pixels that all four taps of the reference reach."""
+    ny, nx = frame.shape
+    out = np.zeros(4)
+    rows = [y for y in range(ny) if 1 <= np.floor(y - dy) < ny - 2 and 0 <= y + np.rint(-dy) < ny]
+    for y in rows[::stride]:
+        for x in range(nx):
+            if not (1 <= np.floor(x - dx) < nx - 2 and 0 <= x + np.rint(-dx) < nx):
+                continue
+            j0, i0 = int(np.floor(y - dy)), int(np.floor(x - dx))
+            model = sum(
+                beta3(y - dy - j) * beta3(x - dx - i) * coefficients[j, i]
+                for j in range(j0 - 1, j0 + 3)
+                for i in range(i0 - 1, i0 + 3)
+            )
+            r = frame[y, x] - scale * model - offset
+            w = weights[y + int(np.rint(-dy)), x + int(np.rint(-dx))]
+            out += (w * r * r, w * r, w, w > 0)
+    return out
+
+
+def prepare(pixels, offset, dark, inverse_flat, mask, saturation):
+    """The calibrated image with 0 in bad pixels, their flat indices, and the counts."""
+    raw = pixels.astype(float)
+    nan = ~np.isfinite(raw) & ~(raw >= saturation)
+    saturated = raw >= saturation
+    masked = mask if mask.size else np.zeros(raw.shape, bool)
+    work = raw - offset
+    if dark.size:
+        work = work - dark
+    if inverse_flat.size:
+        work = work * inverse_flat
+    bad = nan | saturated | masked
+    work[bad] = 0.0
+    return work, np.flatnonzero(bad), (bad.sum(), (nan & ~masked).sum(), (saturated & ~masked).sum())
+
+
+# -- Search (rtreg.kernels.spectrum, peak) ----------------------------------------------------------------------------
+
+
+def explained(reference, weights, frame, half_y, half_x):
+    """Signed squared correlation coefficient of frame and reference over their common pixels, shift by shift."""
+    ny, nx = reference.shape
+    out = np.zeros((2 * half_y + 1, 2 * half_x + 1))
+    for j in range(out.shape[0]):
+        for i in range(out.shape[1]):
+            dy, dx = j - half_y, i - half_x
+            ry, rx = slice(max(0, -dy), ny - max(0, dy)), slice(max(0, -dx), nx - max(0, dx))
+            fy, fx = slice(max(0, dy), ny + min(0, dy)), slice(max(0, dx), nx + min(0, dx))
+            w, r, f = weights[ry, rx], reference[ry, rx], frame[fy, fx]
+            if w.sum() <= 0:
+                continue
+            r, f = r - np.average(r, weights=w), f - np.average(f, weights=w)
+            norm = (w * r * r).sum() * (w * f * f).sum()
+            c = (w * r * f).sum()
+            out[j, i] = np.sign(c) * c * c / norm if norm > 0 else 0.0
+    return out
+
+
+# -- rendering (rtreg.kernels.render) --------------------------------------------------------------------------------
+
+
+def texture(phases, my, mx, taps_y, taps_x, shape):
+    """Every sample of a twice oversampled torus, one tap after the other."""
+    _, _, wy, wx = phases.shape
+    fine = np.zeros((2 * wy, 2 * wx))
+    for p in (0, 1):
+        for q in (0, 1):
+            fine[p::2, q::2] = phases[p, q]
+    out = np.zeros(shape)
+    for y in range(shape[0]):
+        for x in range(shape[1]):
+            for i in range(6):
+                for j in range(6):
+                    sample = fine[(2 * y + my + i) % (2 * wy), (2 * x + mx + j) % (2 * wx)]
+                    out[y, x] += float(taps_y[i]) * float(taps_x[j]) * sample
+    return out
+
+
+def fourier_sum(spectrum, world, shape, dx, dy):
+    """A band-limited torus, moved by (dx, dy), as the sum of its waves at every pixel of the view (ny, nx)."""
+    wy, wx = world
+    ky = np.fft.fftfreq(wy)
+    kx = np.fft.rfftfreq(wx)
+    weight = np.where((kx == 0) | (kx == 0.5), 1.0, 2.0)  # a half plane stands for both
+    waves_y = np.exp(2j * np.pi * np.outer(np.arange(shape[0]) - dy, ky))
+    waves_x = np.exp(2j * np.pi * np.outer(np.arange(shape[1]) - dx, kx))
+    return np.real(waves_y @ (spectrum * weight) @ waves_x.T) / (wy * wx)
+
+
+def stars(ys, xs, peaks, sigma, shape):
+    """Gaussians over the whole image."""
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    out = np.zeros(shape)
+    for y0, x0, peak in zip(ys, xs, peaks, strict=True):
+        out += peak * np.exp(-((y - y0) ** 2 + (x - x0) ** 2) / (2 * sigma**2))
+    return out
+
+
+def expose(electrons, throughput, dark, normals, read_noise, gain, offset, low, high):
+    """Pixels of a detector for which photons arrive exactly, in ADU, rounded."""
+    level = electrons.astype(float) * throughput + dark + read_noise * normals
+    return np.clip(np.floor(level / gain + offset + 0.5), low, high)
+
+
+# -- Fourier tools (rtreg.fft_tools, rtreg.kernels.bessel) ------------------------------------------------------------
+
+
+def j1_over_x(x):
+    """Poisson's integral for J1, over x."""
+    theta = (np.arange(8000) + 0.5) * np.pi / 8000
+    return np.array([np.mean(np.cos(v * np.cos(theta)) * np.sin(theta) ** 2) for v in np.ravel(x)])
+
+
+def beyond(image, y, x, boundary, fill):
+    """Pixel (y, x) of an image that goes on beyond its edges."""
+    size = np.array(image.shape)
+    at = np.array([y, x])
+    if boundary == "fill" and not (0 <= y < size[0] and 0 <= x < size[1]):
+        return fill
+    if boundary == "reflect":  # the pixel at the edge twice
+        at = np.where(at % (2 * size) < size, at % (2 * size), 2 * size - 1 - at % (2 * size))
+    at = at % size if boundary == "wrap" else np.clip(at, 0, size - 1)
+    return image[tuple(at)]
+
+
+def correlate(first, second, boundary, fill=0.0):
+    """Sum of first(x - d) second(x), d counted from the middle; pixel n // 2 of each image is its middle."""
+    (n, m), (p, q) = first.shape, second.shape
+    out = np.zeros((max(n, p), max(m, q)))
+    second = second[::-1, ::-1]
+    for j in range(out.shape[0]):
+        for i in range(out.shape[1]):
+            y, x = j - out.shape[0] // 2 + n // 2, i - out.shape[1] // 2 + m // 2
+            for b in range(p):
+                for a in range(q):
+                    out[j, i] += second[b, a] * beyond(first, y - b + p // 2, x - a + q // 2, boundary, fill)
+    return out
+
+
+def fourier_value(data, position):
+    """A periodic band-limited array of any number of axes at one position: the sum of all its waves."""
+    coefficients = np.fft.ifftn(data)
+    total = 0
+    for k in np.ndindex(data.shape):
+        angle = sum(np.fft.fftfreq(n)[i] * x for n, i, x in zip(data.shape, k, position, strict=True))
+        total += coefficients[k] * np.exp(-2j * np.pi * angle)
+    return total
+
+
+# -- Structure (rtreg.kernels.box) ------------------------------------------------------------------------------------
+
+
+def gradient_energy(image, variance, good):
+    """Half differences of the neighbours, a missing one replaced by the pixel itself, squared, over the variance."""
+    padded = np.pad(np.asarray(image, float), 1, mode="edge")
+    gy = 0.5 * (padded[2:, 1:-1] - padded[:-2, 1:-1])
+    gx = 0.5 * (padded[1:-1, 2:] - padded[1:-1, :-2])
+    return np.where(good, (gy**2 + gx**2) / variance, 0.0)
+
+
+def box_sum(image, reach):
+    """Sums over boxes, a pixel at a time."""
+    ny, nx = image.shape
+    out = np.zeros((ny, nx))
+    for y in range(ny):
+        for x in range(nx):
+            out[y, x] = image[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1].sum()
+    return out
+
+
+# -- One pair of images (rtreg.kernels.chi2) --------------------------------------------------------------------------
+
+
+def spline_value(coefficients, y, x):
+    """A spline at (y, x) from its coefficients, all of them, none beyond the border."""
+    j, i = np.indices(coefficients.shape)
+    return float(np.sum(coefficients * beta3(j - y) * beta3(i - x)))
+
+
+def spline_slopes(coefficients, y, x, h=1e-4):
+    """Its derivatives (d/dy, d/dx), by differences."""
+    up, down = spline_value(coefficients, y + h, x), spline_value(coefficients, y - h, x)
+    right, left = spline_value(coefficients, y, x + h), spline_value(coefficients, y, x - h)
+    return (up - down) / (2 * h), (right - left) / (2 * h)
+
+
+def pair_moments(
+    reference, jy, jx, weights, coefficients, pad, fy, fx, margin, scale, offset, floor, slope, stride
+):  # fmt: skip
+    """The sums of `chi2.moments`, a pixel at a time."""
+    ny, nx = weights.shape
+    edge = margin + 2 - pad
+    rows = range(max(0, edge, 2 - jy), min(ny, ny - edge, reference.shape[0] - 2 - jy), stride)
+    columns = range(max(0, edge, 2 - jx), min(nx, nx - edge, reference.shape[1] - 2 - jx))
+    products, extra = np.zeros((4, 5)), np.zeros(10)
+    for y in rows:
+        for x in columns:
+            v, u = y + jy, x + jx
+            r = reference
+            value = spline_value(coefficients, y + pad + fy, x + pad + fx)
+            iy, ix = spline_slopes(coefficients, y + pad + fy, x + pad + fx)
+            w = weights[y, x] / (1 + slope * (r[v, u] - floor))
+            residual = value - scale * r[v, u] - offset
+            dy = (8 * (r[v + 1, u] - r[v - 1, u]) - (r[v + 2, u] - r[v - 2, u])) / 12
+            dx = (8 * (r[v, u + 1] - r[v, u - 1]) - (r[v, u + 2] - r[v, u - 2])) / 12
+            wide = r[v, u] + r[v - 1, u] + r[v + 1, u] + r[v, u - 1] + r[v, u + 1]
+            products += w * np.outer([wide, 1, dy, dx], [r[v, u], 1, iy, ix, residual])
+            extra[:6] += w * np.array([dy * dy, dy * dx, dx * dx, wide * wide, wide * dy, wide * dx])
+            extra[6:] += w * wide, w * r[v, u] * residual, w * residual**2, w > 0
+    return np.concatenate([products.ravel(), extra])
+
+
+def correlation_at(reference, frame, dy, dx):
+    """``sum R(p) I(p + d)`` of periodic images without their means, the frame moved by its waves, none at n/2."""
+    spectrum = np.fft.fft2(frame - frame.mean())
+    ky, kx = np.meshgrid(np.fft.fftfreq(frame.shape[0]), np.fft.fftfreq(frame.shape[1]), indexing="ij")
+    spectrum[(ky == -0.5) | (kx == -0.5)] = 0.0
+    moved = np.fft.ifft2(spectrum * np.exp(2j * np.pi * (ky * dy + kx * dx))).real
+    return float(np.sum(reference * moved))
