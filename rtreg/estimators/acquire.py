@@ -129,9 +129,17 @@ class Searcher:
         second = self._score(j2, i2, self._vertex[2])
         if second < DETECTION:
             return self.peak.score / max(second, 1e-30)
-        # a real peak: that fewer pixels are common there does not make it a worse match
-        overlaps = float(self._overlap[0, j, i]), float(self._overlap[0, j2, i2])
-        return self.peak.score / (second * max(1.0, overlaps[0] / overlaps[1]))
+        # a real peak: that fewer pixels are common there does not make it a worse match; that less of the reference's
+        # structure is on each of them does: one star of three, the others out of the frame
+        (n, variance), (n2, variance2) = self._common(j, i), self._common(j2, i2)
+        fewer = max(1.0, n / n2)
+        poorer = max(1.0, variance / variance2) if variance2 > 0.0 else math.inf
+        return self.peak.score / second * poorer / fewer
+
+    def _common(self, j: int, i: int) -> tuple[float, float]:
+        """Weight of the pixels common at a shift, and the reference's variance over them."""
+        n, first, square = self._overlap[:, j, i].tolist()
+        return n, square / n - (first / n) ** 2
 
     def _score(self, j: int, i: int, r2: float) -> float:
         n = self._count * float(self._overlap[0, j, i])
