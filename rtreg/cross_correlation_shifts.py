@@ -33,6 +33,7 @@ Image = npt.NDArray[Any]
 BOUNDARIES = {"fill": "constant", "extend": "nearest"}  # the words of convolutions
 GAUSS_REACH = 3  # px about the peak that a Gaussian is fitted to
 GAUSS_LEVEL = 0.5  # of the peak's height: below, a correlation is no Gaussian
+DECIMALS = 6  # of a shift, px: single precision carries no more, and whole pixels stay whole when `int` cuts them
 
 _log = logging.getLogger(__name__)
 
@@ -121,7 +122,7 @@ def cross_correlation_shifts(
                 spread = _covariance(pair, at, reference, frame, errim1, errim2)
             errors = math.sqrt(spread[0][0]), math.sqrt(spread[1][1])
             place = _gaussian_peak(pair, at) if gaussfit else (at.dx, at.dy)
-            answer = (*place, *errors)
+            answer = (round(place[0], DECIMALS), round(place[1], DECIMALS), *errors)
         else:
             answer, trouble = _over_common_pixels(reference, frame, errim1, errim2, edge, maxoff)
     if trouble:
