@@ -13,6 +13,34 @@ def beta3(x):
     return np.where(x < 1, 2 / 3 - x**2 + x**3 / 2, np.where(x < 2, (2 - x) ** 3 / 6, 0.0))
 
 
+def beta5(x):
+    """The quintic B-spline, from its definition by truncated powers."""
+    x = np.asarray(x, float)
+    terms = [c * np.maximum(x + 3 - k, 0.0) ** 5 for k, c in enumerate((1, -6, 15, -20, 15, -6, 1))]
+    return np.where(np.abs(x) < 3, sum(terms) / 120, 0.0)
+
+
+def convolve(image, along_y, along_x, mirror):
+    """A separable filter, a pixel at a time."""
+    ny, nx = image.shape
+    ry, rx = len(along_y) // 2, len(along_x) // 2
+    padded = np.array(
+        [
+            [
+                image[fold(y, ny), fold(x, nx)] if mirror or (0 <= y < ny and 0 <= x < nx) else 0.0
+                for x in range(-rx, nx + rx)
+            ]
+            for y in range(-ry, ny + ry)
+        ],
+        float,
+    )
+    out = np.zeros((ny, nx))
+    for j, v in enumerate(along_y):
+        for i, u in enumerate(along_x):
+            out += float(v) * float(u) * padded[2 * ry - j :][:ny, 2 * rx - i :][:, :nx]
+    return out
+
+
 def spline_matrix(n, mirror):
     """The matrix P of an axis of n pixels: pixels = P coefficients, mirrored about the outermost pixels or zero."""
     p = np.zeros((n, n))
@@ -86,8 +114,9 @@ def slope_matrix(n):
 # -- Gauss-Newton (rtreg.kernels.gauss_newton, prepare) ---------------------------------------------------------------
 
 
-def project(frame, templates, top, bottom, dy, dx):
-    """Inner products of sum_k I[k] beta3(x + d - k) with the templates."""
+def project(frame, templates, order, top, bottom, dy, dx):
+    """Inner products of sum_k I[k] beta(x + d - k) with the templates."""
+    beta, reach = (beta3, 1) if order == 3 else (beta5, 2)
     out = np.zeros(len(templates))
     for y in range(top, bottom):
         for x in range(frame.shape[1]):
@@ -95,9 +124,9 @@ def project(frame, templates, top, bottom, dy, dx):
                 continue
             j0, i0 = int(np.floor(y + dy)), int(np.floor(x + dx))
             value = sum(
-                beta3(y + dy - j) * beta3(x + dx - i) * frame[j, i]
-                for j in range(j0 - 1, j0 + 3)
-                for i in range(i0 - 1, i0 + 3)
+                beta(y + dy - j) * beta(x + dx - i) * frame[j, i]
+                for j in range(j0 - reach, j0 + reach + 2)
+                for i in range(i0 - reach, i0 + reach + 2)
             )
             out += templates[:, y, x] * value
     return out

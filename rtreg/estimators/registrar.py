@@ -11,6 +11,7 @@ import numpy.typing as npt
 from rtreg.errors import ConfigError, FrameError
 from rtreg.estimators.acquire import DETECTION, Peak, Searcher
 from rtreg.estimators.significance import significant
+from rtreg.estimators.spline import SPLINES
 from rtreg.estimators.track import Fit, PixelNoise, Tracker
 from rtreg.kernels import prepare
 from rtreg.noise import QUANTISATION, NoiseModel, fit_variance
@@ -57,6 +58,9 @@ class Registrar:
     slack : float
         How far the shift may move before the templates are cut anew, px. Larger costs information at the border,
         smaller costs time when the image moves a lot.
+    order : {3, 5}
+        Of the splines that frames are interpolated with: 3 is fast; 5 is for images sharper than FWHM 3 px at high
+        signal, where it has less bias.
     calibrated : bool
         The reference is already in the units that `noise` turns raw pixels into (see `work`).
 
@@ -88,9 +92,13 @@ class Registrar:
         max_shift: float | None = None,
         method: Method = "auto",
         slack: float = 0.5,
+        order: int = 3,
         calibrated: bool = False,
     ) -> None:
         _check_options(reference_frames, max_shift, method, slack)
+        if order not in SPLINES:
+            raise ConfigError(f"order = {order}: of the splines, 3 or 5")
+        self._spline = SPLINES[order]
         pixels = as_pixels(reference, "reference")
         self.shape: tuple[int, int] = pixels.shape
         self.noise = noise or NoiseModel()
@@ -245,7 +253,7 @@ class Registrar:
         good = self._good
         if not math.isinf(frames):
             good = significant(self._reference, noise.total / np.float32(frames), good)
-        return Tracker(self._reference, good, noise, reference_frames=frames, slack=self.slack)
+        return Tracker(self._reference, good, noise, reference_frames=frames, slack=self.slack, spline=self._spline)
 
     def prepare(self) -> None:
         """Do now what the next `measure` would need after a new reference: cut templates, or spectra to search with."""

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtreg.errors import FrameError
+from rtreg.estimators.spline import CUBIC, Spline
 from rtreg.kernels import box, bspline, gauss_newton, prepare
 
 Image = npt.NDArray[Any]
@@ -28,8 +29,7 @@ JUDGED_ROWS = 64  # rows that a chi² is taken from: a few thousand pixels know 
 FILL_REACH = 2  # px: so far a filled pixel is felt in the spline
 LEAST_JUDGING = 200  # pixels that a chi² needs to say something
 LEAST_KEPT = 0.1  # of a diagonal after its noise is taken out: stated noise above the real must not break the fit
-# Mean square of the derivative filter i 3 sin k / (2 + cos k): what white noise does to a gradient template.
-GRADIENT_NOISE = float(np.mean((3 * np.sin(k := (np.arange(4096) + 0.5) * np.pi / 4096) / (2 + np.cos(k))) ** 2))
+WAVES = (np.arange(4096) + 0.5) * np.pi / 4096  # radians a px, up to Nyquist
 
 
 @dataclass(slots=True)
@@ -59,12 +59,15 @@ class Window:
 
     @classmethod
     def about(
-        cls, dy: float, dx: float, slack: float, shape: tuple[int, int], inner: tuple[tuple[int, int], ...]
+        cls, dy: float, dx: float, slack: float, shape: tuple[int, int], inner: tuple[tuple[int, int], ...], reach: int
     ) -> Window:
-        """The largest window inside `inner` whose taps stay in the frame for every shift within `slack` of (dy, dx)."""
+        """The largest window inside `inner` whose taps stay in the frame for every shift within `slack` of (dy, dx).
+
+        Taps lie at ``-reach ... reach + 1`` from the pixel that a position falls behind.
+        """
         low, high = (dy - slack, dx - slack), (dy + slack, dx + slack)
-        first = [max(start, 1 - math.floor(v)) for (start, _), v in zip(inner, low, strict=True)]
-        last = [min(stop, n - 2 - math.floor(v)) for (_, stop), n, v in zip(inner, shape, high, strict=True)]
+        first = [max(start, reach - math.floor(v)) for (start, _), v in zip(inner, low, strict=True)]
+        last = [min(stop, n - reach - 1 - math.floor(v)) for (_, stop), n, v in zip(inner, shape, high, strict=True)]
         return cls(first[0], last[0], first[1], last[1], low, high)
 
     def holds(self, dy: float, dx: float) -> bool:
@@ -108,6 +111,8 @@ class Tracker:
         How many frames were averaged into the reference; `inf` for a noise-free one.
     slack : float
         How far the shift may move before the templates are cut anew, px.
+    spline : Spline
+        What frames are interpolated with.
 
     Notes
     -----
@@ -116,21 +121,30 @@ class Tracker:
     """
 
     def __init__(
-        self, reference: Image, good: Image, noise: PixelNoise, *, reference_frames: float = 1, slack: float = 0.5
+        self,
+        reference: Image,
+        good: Image,
+        noise: PixelNoise,
+        *,
+        reference_frames: float = 1,
+        slack: float = 0.5,
+        spline: Spline = CUBIC,
     ) -> None:
         shape = reference.shape
         if min(shape) < 8:
             raise FrameError(f"image is {shape}: registration needs at least 8 x 8 pixels")
         self.shape: tuple[int, int] = (shape[0], shape[1])
-        self.slack = slack
+        self.slack, self._spline = slack, spline
+        # mean square of the derivative filter: what it makes of white noise
+        self._gradient_noise = float(np.mean(np.square(spline.slope_response(WAVES))))
         self._noise, self._per_frames = noise, 0.0 if math.isinf(reference_frames) else 1.0 / reference_frames
         total_variance = noise.total * np.float32(1.0 + self._per_frames)
         self.weights = np.where(good, 1.0 / total_variance, 0.0).astype(np.float32)
         self._quiet_mean = float(np.mean(noise.quiet, where=good))
         self._quiet_share = float(np.mean(noise.quiet / noise.total, where=good))
         self._judging = _away_from_bad(self.weights, good)
-        # a cut template weighs the line just beyond its cut: that line, too, must be of good pixels
-        self._inner = (_inside(np.any(good, axis=1)), _inside(np.any(good, axis=0)))
+        # a cut template weighs the lines just beyond its cut: those, too, must be of good pixels
+        self._inner = (_inside(np.any(good, axis=1), spline.reach), _inside(np.any(good, axis=0), spline.reach))
         total = float(self.weights.sum(dtype=np.float64))
         if total <= 0.0:
             raise FrameError("the reference has no good pixel: every one is masked, NaN or saturated")
@@ -145,10 +159,14 @@ class Tracker:
         self._templates = np.empty((4, *shape), np.float32)
         np.subtract(reference, np.float32(self.mean), out=self._templates[0])
         self._templates[1] = 1.0
-        bspline.gradients(self.coefficients, self._templates[2], self._templates[3])
+        exact = self.coefficients
+        if spline is not CUBIC:  # residuals and fillings are good enough by cubics
+            exact = np.empty(shape, np.float32)
+            spline.prefilter(self._templates[0], True, exact)
+        spline.gradients(exact, self._templates[2], self._templates[3])
         self._filtered = self._templates * self.weights
         for layer in self._filtered:
-            bspline.prefilter(layer, False, layer)
+            spline.prefilter(layer, False, layer)
         self._cut = np.zeros((4, *shape), np.float32)
         self._instruments = np.zeros((4, *shape), np.float32)
         self._combined = np.zeros((3, *shape), np.float32)
@@ -176,7 +194,7 @@ class Tracker:
         self._cut[:] = 0.0
         self._cut[:, rows, columns] = self._filtered[:, rows, columns]
         for source, target in zip(self._cut, self._instruments, strict=True):
-            bspline.smooth(source, target)
+            self._spline.smooth(source, target)
         normal, spread = np.empty((4, 4)), np.zeros((3, 4, 4))
         gauss_newton.gram(self._instruments, self._templates, self._templates[1], normal)
         gauss_newton.gram(self._instruments, self._instruments, self._noise.quiet, spread[0])
@@ -198,7 +216,7 @@ class Tracker:
         return True
 
     def _window_at(self, dy: float, dx: float) -> Window:
-        return Window.about(dy, dx, self.slack, self.shape, self._inner)
+        return Window.about(dy, dx, self.slack, self.shape, self._inner, self._spline.reach)
 
     def _subtract_reference_noise(self, normal: Image, spread: Image, rows: slice, columns: slice) -> None:
         """The reference's noise looks like structure: take its expectation out of the diagonals."""
@@ -207,8 +225,8 @@ class Tracker:
         share = self._per_frames / (1.0 + self._per_frames)  # of the variance in the weights
         count = float(np.count_nonzero(self.weights[rows, columns] > 0.0))
         expected, squared = share * count, share * share * count  # sum of w v_r, and of (w v_r)²
-        self.information_left = 1.0 - GRADIENT_NOISE * expected / min(normal[2, 2], normal[3, 3])
-        for index, power in ((0, 1.0), (2, GRADIENT_NOISE), (3, GRADIENT_NOISE)):
+        self.information_left = 1.0 - self._gradient_noise * expected / min(normal[2, 2], normal[3, 3])
+        for index, power in ((0, 1.0), (2, self._gradient_noise), (3, self._gradient_noise)):
             normal[index, index] -= min(power * expected, (1.0 - LEAST_KEPT) * normal[index, index])
             all_noise = (1.0 + self._per_frames) * (spread[0, index, index] + spread[1, index, index])
             spread[2, index, index] = min(power * squared, (1.0 - LEAST_KEPT) * all_noise)
@@ -263,8 +281,8 @@ class Tracker:
         window = self._window
         assert window is not None
         return gauss_newton.converge(
-            work, self._combined, window.top, window.bottom, self._bounds, self._sigma, most, self._column, self._sums,
-            self._state,
+            work, self._combined, self._spline.order, window.top, window.bottom, self._bounds, self._sigma, most,
+            self._column, self._sums, self._state,
         )  # fmt: skip
 
     def _ready(self, dy: float, dx: float) -> bool:
@@ -381,10 +399,10 @@ def _entries(c: Image) -> tuple[float, float, float, float]:
     return float(c[3, 3]), 0.5 * float(c[2, 3] + c[3, 2]), float(c[2, 2]), float(c[0, 0])
 
 
-def _inside(lines: Image) -> tuple[int, int]:
-    """Half-open range of the lines that lie inside the outermost True ones."""
+def _inside(lines: Image, margin: int) -> tuple[int, int]:
+    """Half-open range of the lines that lie `margin` inside the outermost True ones."""
     known = np.flatnonzero(lines)
-    return (int(known[0]) + 1, int(known[-1])) if known.size else (0, 0)
+    return (int(known[0]) + margin, int(known[-1]) + 1 - margin) if known.size else (0, 0)
 
 
 def _away_from_bad(weights: Image, good: Image) -> Image:

@@ -33,6 +33,22 @@ def taps(f: Scalar) -> tuple[Scalar, Scalar, Scalar, Scalar]:
 
 
 @jit
+def taps5(f: Scalar) -> tuple[Scalar, Scalar, Scalar, Scalar, Scalar, Scalar]:
+    """Weights of the quintic's coefficients at -2 ... 3 for a sample at fraction ``0 <= f < 1``."""
+    g = 1.0 - f
+    f2 = f * f
+    g2 = g * g
+    return (
+        np.float32(g2 * g2 * g / 120.0),
+        np.float32((26.0 + f * (-50.0 + f * (20.0 + f * (20.0 + f * (-20.0 + 5.0 * f))))) / 120.0),
+        np.float32((66.0 + f2 * (-60.0 + f2 * (30.0 - 10.0 * f))) / 120.0),
+        np.float32((66.0 + g2 * (-60.0 + g2 * (30.0 - 10.0 * g))) / 120.0),
+        np.float32((26.0 + g * (-50.0 + g * (20.0 + g * (20.0 + g * (-20.0 + 5.0 * g))))) / 120.0),
+        np.float32(f2 * f2 * f / 120.0),
+    )
+
+
+@jit
 def prefilter(image: Array, mirror: bool, out: Array) -> None:
     """B-spline coefficients of `image` (ny, nx) into `out` (float32); `mirror` or zero beyond the border.
 
@@ -169,6 +185,46 @@ def gradients(coefficients: Array, out_y: Array, out_x: Array) -> None:
             right = x + 1 if x < nx - 1 else max(nx - 2, 0)
             out_y[y, x] = b * slope[x] + a * (slope[left] + slope[right])
             out_x[y, x] = half * (value[right] - value[left])
+
+
+@jit
+def convolve(image: Array, along_y: Array, along_x: Array, mirror: bool, out: Array) -> None:
+    """`image` (ny, nx) through two short filters, one an axis, into `out`; `mirror` or zero beyond the border.
+
+    The filters have an odd number of taps (float32), the middle one at the pixel itself, and are turned round as in any
+    convolution. For splines of other orders than the cubic above. `out` may be `image`.
+    """
+    ny, nx = image.shape
+    ry = along_y.size // 2
+    rx = along_x.size // 2
+    between = np.zeros((ny, nx), np.float32)
+    for y in range(ny):
+        target = between[y]
+        for k in range(-ry, ry + 1):
+            v = y - k
+            if v < 0 or v >= ny:
+                if not mirror:
+                    continue
+                v = _fold(v, ny)
+            weight = along_y[k + ry]
+            source = image[v]
+            for x in range(nx):
+                target[x] += weight * source[x]
+    line = np.zeros(nx + 2 * rx, np.float32)
+    for y in range(ny):
+        row = between[y]
+        line[rx : rx + nx] = row
+        if mirror:
+            for k in range(1, rx + 1):
+                line[rx - k] = row[_fold(-k, nx)]
+                line[rx + nx - 1 + k] = row[_fold(nx - 1 + k, nx)]
+        target = out[y]
+        target[:] = np.float32(0.0)
+        for k in range(-rx, rx + 1):
+            weight = along_x[k + rx]
+            source = line[rx - k :]
+            for x in range(nx):
+                target[x] += weight * source[x]
 
 
 @jit

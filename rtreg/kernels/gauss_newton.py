@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from rtreg.kernels._jit import Array, Scalar, jit
-from rtreg.kernels.bspline import taps
+from rtreg.kernels.bspline import taps, taps5
 
 MAX_STEP = 2.0  # px a pass: beyond that the linear model says nothing
 CONTRACTION = 0.1  # what one pass leaves of the error, until the steps themselves show it
@@ -27,7 +27,7 @@ BLOCK = 4096  # px in a block: its vertical sums stay in the first-level cache
 
 @jit
 def project(
-    frame: Array, templates: Array, top: int, bottom: int, dy: Scalar, dx: Scalar, column: Array, out: Array
+    frame: Array, templates: Array, order: int, top: int, bottom: int, dy: Scalar, dx: Scalar, column: Array, out: Array
 ) -> None:
     """Inner products of the frame, interpolated at ``x + d``, with three templates.
 
@@ -35,7 +35,9 @@ def project(
     ----------
     frame : (ny, nx) array, C-contiguous
     templates : (3, ny, nx) float32
-        Zero wherever one of the four taps an axis would leave the frame.
+        Zero wherever one of the taps would leave the frame.
+    order : int
+        Of the spline: 3 (four taps an axis) or 5 (six).
     top, bottom : int
         Rows ``top <= y < bottom`` of the templates are read; the taps of all of them lie inside the frame.
     dy, dx : Scalar
@@ -47,8 +49,9 @@ def project(
     ny, nx = frame.shape
     my = int(np.floor(dy))
     mx = int(np.floor(dx))
-    by = taps(dy - my)
-    bx = taps(dx - mx)
+    before = 1 if order == 3 else 2  # taps before the pixel that a position falls behind
+    by, by5 = taps(dy - my), taps5(dy - my)
+    bx, bx5 = taps(dx - mx), taps5(dx - mx)
     flat = frame.reshape(ny * nx)
     first = templates[0].reshape(ny * nx)
     second = templates[1].reshape(ny * nx)
@@ -59,37 +62,85 @@ def project(
     out[2] = 0.0
     for y in range(top, bottom, rows):
         size = min(rows, bottom - y) * nx
-        r0 = flat[(y + my - 1) * nx :]
-        r1 = flat[(y + my) * nx :]
-        r2 = flat[(y + my + 1) * nx :]
-        r3 = flat[(y + my + 2) * nx :]
-        for i in range(size):
-            column[i] = by[0] * r0[i] + by[1] * r1[i] + by[2] * r2[i] + by[3] * r3[i]
-        start = max(0, 1 - mx)
-        count = min(size, size - mx - 2) - start
+        above = flat[(y + my - before) * nx :]
+        if order == 3:
+            _vertical(above, nx, by, size, column)
+        else:
+            _vertical5(above, nx, by5, size, column)
+        start = max(0, before - mx)
+        count = min(size, size - mx - before - 1) - start
         if count <= 0:
             continue
-        source = column[start + mx - 1 :]
+        source = column[start + mx - before :]
         t0 = first[y * nx + start :]
         t1 = second[y * nx + start :]
         t2 = third[y * nx + start :]
-        s0 = np.float32(0.0)
-        s1 = np.float32(0.0)
-        s2 = np.float32(0.0)
-        for i in range(count):
-            value = bx[0] * source[i] + bx[1] * source[i + 1] + bx[2] * source[i + 2] + bx[3] * source[i + 3]
-            s0 += t0[i] * value
-            s1 += t1[i] * value
-            s2 += t2[i] * value
+        if order == 3:
+            s0, s1, s2 = _products(source, bx, t0, t1, t2, count)
+        else:
+            s0, s1, s2 = _products5(source, bx5, t0, t1, t2, count)
         out[0] += s0
         out[1] += s1
         out[2] += s2
 
 
 @jit
+def _vertical(above: Array, nx: int, by: tuple[Scalar, ...], size: int, column: Array) -> None:
+    r1 = above[nx:]
+    r2 = above[2 * nx :]
+    r3 = above[3 * nx :]
+    for i in range(size):
+        column[i] = by[0] * above[i] + by[1] * r1[i] + by[2] * r2[i] + by[3] * r3[i]
+
+
+@jit
+def _vertical5(above: Array, nx: int, by: tuple[Scalar, ...], size: int, column: Array) -> None:
+    r1 = above[nx:]
+    r2 = above[2 * nx :]
+    r3 = above[3 * nx :]
+    r4 = above[4 * nx :]
+    r5 = above[5 * nx :]
+    for i in range(size):
+        value = by[0] * above[i] + by[1] * r1[i] + by[2] * r2[i]
+        column[i] = value + by[3] * r3[i] + by[4] * r4[i] + by[5] * r5[i]
+
+
+@jit
+def _products(
+    source: Array, bx: tuple[Scalar, ...], t0: Array, t1: Array, t2: Array, count: int
+) -> tuple[Scalar, Scalar, Scalar]:
+    s0 = np.float32(0.0)
+    s1 = np.float32(0.0)
+    s2 = np.float32(0.0)
+    for i in range(count):
+        value = bx[0] * source[i] + bx[1] * source[i + 1] + bx[2] * source[i + 2] + bx[3] * source[i + 3]
+        s0 += t0[i] * value
+        s1 += t1[i] * value
+        s2 += t2[i] * value
+    return s0, s1, s2
+
+
+@jit
+def _products5(
+    source: Array, bx: tuple[Scalar, ...], t0: Array, t1: Array, t2: Array, count: int
+) -> tuple[Scalar, Scalar, Scalar]:
+    s0 = np.float32(0.0)
+    s1 = np.float32(0.0)
+    s2 = np.float32(0.0)
+    for i in range(count):
+        value = bx[0] * source[i] + bx[1] * source[i + 1] + bx[2] * source[i + 2]
+        value += bx[3] * source[i + 3] + bx[4] * source[i + 4] + bx[5] * source[i + 5]
+        s0 += t0[i] * value
+        s1 += t1[i] * value
+        s2 += t2[i] * value
+    return s0, s1, s2
+
+
+@jit
 def converge(
     frame: Array,
     templates: Array,
+    order: int,
     top: int,
     bottom: int,
     bounds: Array,
@@ -106,7 +157,7 @@ def converge(
 
     Parameters
     ----------
-    frame, templates, top, bottom, column, sums
+    frame, templates, order, top, bottom, column, sums
         As `project`: the templates hold the rows of the inverse normal matrix for scale, dy and dx.
     bounds : (2, 2) float64
         Lowest and highest (dy, dx) for which the templates are valid.
@@ -126,7 +177,7 @@ def converge(
         dx = state[1]
         if not (bounds[0, 0] <= dy <= bounds[1, 0] and bounds[0, 1] <= dx <= bounds[1, 1]):
             return LEFT
-        project(frame, templates, top, bottom, dy, dx, column, sums)
+        project(frame, templates, order, top, bottom, dy, dx, column, sums)
         state[4] += 1.0
         scale = sums[0]
         state[2] = scale

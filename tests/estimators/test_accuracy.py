@@ -66,6 +66,19 @@ def test_no_bias_over_the_fraction_of_a_pixel(kind, shape):
     assert worst <= 0.0006  # the goal is 0.003
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_quintic_has_less_bias(kind):
+    scene = make(kind, (64, 64))
+    worst = {}
+    for order in (3, 5):
+        registrar = Registrar(clean(scene), noise=NOISE, reference_frames=math.inf, order=order)
+        shifts = [Shift(f, 0.2 - 0.7 * f) for f in np.linspace(-1.0, 1.0, 17)]
+        estimates = [registrar.measure(clean(scene, shift)) for shift in shifts]
+        worst[order] = max(max(abs(e.dx - s.dx), abs(e.dy - s.dy)) for e, s in zip(estimates, shifts, strict=True))
+    assert worst[5] <= 0.0001
+    assert worst[5] < 0.5 * worst[3]
+
+
 @pytest.mark.parametrize("kind", ["cells", "granulation", "stars"])
 def test_new_content_at_the_border_does_not_bias(kind):
     scene = make(kind, (128, 128))

@@ -188,6 +188,7 @@ def test_a_frame_of_another_shape_is_refused(pair):
         ({"reference_frames": 0}, "reference_frames"),
         ({"method": "magic"}, "magic"),
         ({"slack": -1}, "slack"),
+        ({"order": 4}, "order"),
         ({"mask": np.zeros((3, 3), bool)}, "mask"),
         ({"noise": NoiseModel(flat=np.ones((3, 3)))}, "flat"),
     ],

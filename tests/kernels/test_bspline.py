@@ -71,3 +71,18 @@ def test_sample_reads_the_spline_and_fills_outside(shape, shift):
 def test_taps_are_the_spline_at_the_four_neighbours():
     for f in np.linspace(0.0, 0.999, 9):
         np.testing.assert_allclose(bspline.taps(f), naive.beta3(f - np.arange(-1, 3)), atol=1e-7)
+
+
+def test_the_quintics_taps_are_the_spline_at_the_six_neighbours():
+    for f in np.linspace(0.0, 0.999, 9):
+        np.testing.assert_allclose(bspline.taps5(f), naive.beta5(f - np.arange(-2, 4)), atol=1e-7)
+
+
+@pytest.mark.parametrize("mirror", [True, False])
+@pytest.mark.parametrize("shape", [(16, 12), (9, 20), (5, 3), (1, 9)])
+def test_convolve_is_the_sum_over_the_filters(shape, mirror):
+    rng = np.random.default_rng(3)
+    along_y, along_x = rng.normal(size=5).astype(np.float32), rng.normal(size=7).astype(np.float32)
+    image, out = noise_image(shape), np.empty(shape, np.float32)
+    bspline.convolve(image, along_y, along_x, mirror, out)
+    np.testing.assert_allclose(out, naive.convolve(image, along_y, along_x, mirror), atol=1e-5)

@@ -11,37 +11,41 @@ from rtreg.kernels import gauss_newton
 SHIFTS = [(0.0, 0.0), (0.3, -0.4), (-1.2, 2.7), (3.5, -3.01)]
 
 
-def templates_for(shape, dy, dx, seed=0):
+def templates_for(shape, order, dy, dx, seed=0):
     """Random templates, zero where a tap would leave the frame."""
+    reach = order // 2
     t = np.random.default_rng(seed).normal(size=(3, *shape)).astype(np.float32)
     my, mx = int(np.floor(dy)), int(np.floor(dx))
-    top, bottom = max(0, 1 - my), min(shape[0], shape[0] - 2 - my)
-    left, right = max(0, 1 - mx), min(shape[1], shape[1] - 2 - mx)
+    top, bottom = max(0, reach - my), min(shape[0], shape[0] - reach - 1 - my)
+    left, right = max(0, reach - mx), min(shape[1], shape[1] - reach - 1 - mx)
     t[:, :top] = t[:, bottom:] = 0.0
     t[:, :, :left] = t[:, :, right:] = 0.0
     return t, top, bottom
 
 
+@pytest.mark.parametrize("order", [3, 5])
 @pytest.mark.parametrize("dtype", ["u1", "u2", "i2", "i4", "f4", "f8"])
 @pytest.mark.parametrize("shift", SHIFTS)
 @pytest.mark.parametrize("shape", [(16, 16), (13, 24), (24, 11)])
-def test_project_is_the_sum_of_products(shape, shift, dtype):
+def test_project_is_the_sum_of_products(shape, shift, dtype, order):
     frame = np.random.default_rng(1).integers(0, 100, shape).astype(dtype)
-    templates, top, bottom = templates_for(shape, *shift)
+    templates, top, bottom = templates_for(shape, order, *shift)
     out = np.empty(3)
     column = np.empty(gauss_newton.BLOCK + 2 * shape[1], np.float32)
-    gauss_newton.project(frame, templates, top, bottom, *shift, column, out)
-    np.testing.assert_allclose(out, naive.project(frame, templates, top, bottom, *shift), rtol=1e-5, atol=1e-2)
+    gauss_newton.project(frame, templates, order, top, bottom, *shift, column, out)
+    expected = naive.project(frame, templates, order, top, bottom, *shift)
+    np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-2)
 
 
-def test_project_is_right_across_many_blocks():
+@pytest.mark.parametrize("order", [3, 5])
+def test_project_is_right_across_many_blocks(order):
     shape = (300, 70)
     frame = np.random.default_rng(1).normal(size=shape).astype(np.float32)
-    templates, top, bottom = templates_for(shape, 0.4, -1.6)
+    templates, top, bottom = templates_for(shape, order, 0.4, -1.6)
     out = np.empty(3)
     column = np.empty(gauss_newton.BLOCK + 2 * shape[1], np.float32)
-    gauss_newton.project(frame, templates, top, bottom, 0.4, -1.6, column, out)
-    np.testing.assert_allclose(out, naive.project(frame, templates, top, bottom, 0.4, -1.6), atol=2e-2)
+    gauss_newton.project(frame, templates, order, top, bottom, 0.4, -1.6, column, out)
+    np.testing.assert_allclose(out, naive.project(frame, templates, order, top, bottom, 0.4, -1.6), atol=2e-2)
 
 
 def test_gram_and_combine():
