@@ -43,8 +43,10 @@ SIGNAL_BINS = 32
 NOISE_ROWS = 64  # rows that are enough to learn the noise from,
 BLOCK = 32  # taken in blocks of this many from all over the frame,
 HALO = 8  # px about them that the spline's prefilter remembers
-LARGE = 256  # rows from which on every second is enough for the first passes
+ENOUGH_ROWS = 128  # for the first passes,
+WIDEST_STRIDE = 4  # no further apart than this, or stars fall in between
 ROUGH = 0.1  # px: from there on all rows count
+MATRIX_REACH = 0.3  # px: further from where it was taken, the matrix is taken anew
 FLAT_NOISE = 0.1  # growth of the variance over the range of the signal that weights need not follow
 
 
@@ -189,6 +191,7 @@ class PairFit:
         self._model: tuple[Image, tuple[int, int], int] | None = None
         self.fit = Fit()
         self._noise = np.empty((3, 0))
+        self._matrix_at = start
         self._anchor((round(start[0]), round(start[1])))
 
     def run(self, start: tuple[float, float], unit: float) -> Fit:
@@ -199,7 +202,8 @@ class PairFit:
         fit = self.fit
         fit.dy, fit.dx = start
         fit.scale, fit.offset, fit.passes, fit.converged, fit.in_range = 0.0, 0.0, 0, False, True
-        if self.weights.shape[0] >= LARGE and not self._iterate(unit, 2, ROUGH):
+        stride = min(WIDEST_STRIDE, self.weights.shape[0] // ENOUGH_ROWS)
+        if stride > 1 and not self._iterate(unit, stride, ROUGH):
             (fit.dy, fit.dx), fit.scale, fit.offset = start, 0.0, 0.0  # what there is may lie between the rows
         fit.converged = self._iterate(unit, 1)
         # only now: a shift that is still wrong would pass for noise that grows with the signal
@@ -221,8 +225,9 @@ class PairFit:
             if self._frame.bad.size:
                 self._refill()
             contraction = max(CONTRACTION, min(0.95, length / last)) if done > 1 else CONTRACTION
-            # Newton's steps shrink with their square, once the scale is known
-            remaining = min(length * contraction / (1.0 - contraction), 2.0 * length * length)
+            # once the scale is known, steps shrink as the way from where the matrix is from: Newton's with their square
+            way = max(length, self._from_matrix())
+            remaining = min(length * contraction / (1.0 - contraction), 2.0 * length * way)
             settled = remaining <= max(FINEST, ENOUGH * self._smallest_sigma(unit))
             if fit.passes > 1 and (settled or length < rough):
                 return True
@@ -341,6 +346,7 @@ class PairFit:
         self._laid, self._at = _laid(self._reference, near, self.boundary, INSTRUMENT)
         self._model = None
         self._weights_at, self._moved = (0.0, 0.0), self.weights
+        self._matrix_of: tuple[Any, ...] = ()
 
     def _prefiltered(self) -> tuple[Image, int, int]:
         """Spline coefficients of the frame, the pixels padded in front, and the margin to keep from their border."""
@@ -390,10 +396,15 @@ class PairFit:
         ):
             self._weights_at, self._moved = (fy, fx), np.empty_like(self.weights)
             chi2.move_weights(self.weights, np.float32(fy), np.float32(fx), self._moved)
+        # the matrix is taken once for each set of rows and weights; a step from nearby can do with it
+        of = stride, self.slope, self._weights_at
+        fresh = of != self._matrix_of or self._from_matrix() > MATRIX_REACH
+        if fresh:
+            self._matrix_of, self._matrix_at = of, (fit.dy, fit.dx)
         chi2.moments(
             self._laid, self._at[0], self._at[1], self._moved, self._coefficients, self._pad, fy, fx, self._margin,
             np.float32(fit.scale), np.float32(fit.offset), np.float32(self._floor), np.float32(self.slope),
-            stride, self._lines, self._sums,
+            stride, fresh, self._lines, self._sums,
         )  # fmt: skip
         fit.passes += 1
         self.count, self.square = float(self._sums[29]), float(self._sums[28])
@@ -412,6 +423,10 @@ class PairFit:
         fit.dy += step[2] * short
         fit.dx += step[3] * short
         return length
+
+    def _from_matrix(self) -> float:
+        """How far the fit is from where the matrix was taken, px."""
+        return math.hypot(self.fit.dy - self._matrix_at[0], self.fit.dx - self._matrix_at[1])
 
     def _spread(self) -> Image:
         """``sum w A_i A_j``: the covariance of what is brought to zero, when the weights are inverse variances."""

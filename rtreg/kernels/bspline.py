@@ -54,86 +54,84 @@ def prefilter(image: Array, mirror: bool, out: Array) -> None:
 
     In the zero case the coefficients that would lie outside are dropped. `out` may be `image`.
     """
-    _filter_columns(image, mirror, out)
-    _filter_rows(out, mirror, out)
-
-
-@jit
-def _filter_columns(image: Array, mirror: bool, out: Array) -> None:
-    """Along y, whole rows at a time: every step is one vector operation."""
     ny, nx = image.shape
+    here = np.empty(nx + 2 * REACH, np.float32)
+    below = np.empty(nx + 2 * REACH, np.float32)
     if ny == 1:
         factor = np.float32(1.0) if mirror else GAIN * ZERO_TAIL
         for x in range(nx):
-            out[0, x] = factor * image[0, x]
+            here[REACH + x] = factor * image[0, x]
+        _filter_row(here, mirror, out[0])
         return
-    scaled = np.empty((ny, nx), np.float32)
-    for y in range(ny):
-        for x in range(nx):
-            scaled[y, x] = GAIN * image[y, x]
-    if mirror:
-        # sum_k z^k s[k], folded at the border as often as a small image needs
-        power = POLE
-        period = 2 * ny - 2
-        for k in range(1, MIRROR_TERMS):
-            m = k % period
-            if m >= ny:
-                m = period - m
+    _forward(image, mirror, out)
+    # back up along y, whole rows at a time: every step is one vector operation; along x while the row is in the cache
+    for y in range(ny - 1, -1, -1):
+        body = here[REACH : REACH + nx]
+        beneath = below[REACH : REACH + nx]
+        row = out[y]
+        if y < ny - 1:
             for x in range(nx):
-                out[0, x] = (scaled[0, x] if k == 1 else out[0, x]) + power * scaled[m, x]
-            power *= POLE
-    else:
-        out[0, :] = scaled[0, :]
-    for y in range(1, ny):
-        above = out[y - 1]
-        row = out[y]
-        source = scaled[y]
-        for x in range(nx):
-            row[x] = source[x] + POLE * above[x]
-    last = out[ny - 1]
-    above = out[ny - 2]
-    for x in range(nx):
-        if mirror:
-            last[x] = POLE / (POLE * POLE - np.float32(1.0)) * (last[x] + POLE * above[x])
+                body[x] = POLE * (beneath[x] - row[x])
+        elif mirror:
+            above = out[y - 1]
+            for x in range(nx):
+                body[x] = POLE / (POLE * POLE - np.float32(1.0)) * (row[x] + POLE * above[x])
         else:
-            last[x] = ZERO_TAIL * last[x]
-    for y in range(ny - 2, -1, -1):
-        below = out[y + 1]
-        row = out[y]
-        for x in range(nx):
-            row[x] = POLE * (below[x] - row[x])
+            for x in range(nx):
+                body[x] = ZERO_TAIL * row[x]
+        _filter_row(here, mirror, row)
+        here, below = below, here
 
 
 @jit
-def _filter_rows(image: Array, mirror: bool, out: Array) -> None:
-    """Along x: a recursion cannot be vectorised, the same filter cut off where float32 ends can."""
+def _forward(image: Array, mirror: bool, out: Array) -> None:
+    """The causal half of the recursion along y, from the top; ny > 1."""
     ny, nx = image.shape
-    line = np.zeros(nx + 2 * REACH, np.float32)
-    body = line[REACH : REACH + nx]
-    h = RESPONSE
-    for y in range(ny):
+    first = np.empty(nx, np.float32)
+    for x in range(nx):
+        first[x] = GAIN * image[0, x]
+    if mirror:
+        # sum_k z^k s[k], folded at the border as often as a small image needs
+        power = POLE
+        for k in range(1, MIRROR_TERMS):
+            row = image[_fold(k, ny)]
+            for x in range(nx):
+                first[x] += power * (GAIN * row[x])
+            power *= POLE
+    out[0, :] = first
+    for y in range(1, ny):
         source = image[y]
+        above = out[y - 1]
+        row = out[y]
         for x in range(nx):
-            body[x] = source[x]
-        if mirror:
-            for k in range(1, REACH + 1):
-                line[REACH - k] = body[_fold(-k, nx)]
-                line[REACH + nx - 1 + k] = body[_fold(nx - 1 + k, nx)]
-        target = out[y]
-        for x in range(nx):
-            s = h[0] * line[x + 11]
-            s += h[1] * (line[x + 10] + line[x + 12])
-            s += h[2] * (line[x + 9] + line[x + 13])
-            s += h[3] * (line[x + 8] + line[x + 14])
-            s += h[4] * (line[x + 7] + line[x + 15])
-            s += h[5] * (line[x + 6] + line[x + 16])
-            s += h[6] * (line[x + 5] + line[x + 17])
-            s += h[7] * (line[x + 4] + line[x + 18])
-            s += h[8] * (line[x + 3] + line[x + 19])
-            s += h[9] * (line[x + 2] + line[x + 20])
-            s += h[10] * (line[x + 1] + line[x + 21])
-            s += h[11] * (line[x] + line[x + 22])
-            target[x] = s
+            row[x] = GAIN * source[x] + POLE * above[x]
+
+
+@jit
+def _filter_row(line: Array, mirror: bool, out: Array) -> None:
+    """Along x: a recursion cannot be vectorised, the same filter cut off where float32 ends can.
+
+    The row is `line` without `REACH` pixels at either end, which are filled here.
+    """
+    nx = out.size
+    for k in range(1, REACH + 1):
+        line[REACH - k] = line[REACH + _fold(-k, nx)] if mirror else np.float32(0.0)
+        line[REACH + nx - 1 + k] = line[REACH + _fold(nx - 1 + k, nx)] if mirror else np.float32(0.0)
+    h = RESPONSE
+    for x in range(nx):
+        s = h[0] * line[x + 11]
+        s += h[1] * (line[x + 10] + line[x + 12])
+        s += h[2] * (line[x + 9] + line[x + 13])
+        s += h[3] * (line[x + 8] + line[x + 14])
+        s += h[4] * (line[x + 7] + line[x + 15])
+        s += h[5] * (line[x + 6] + line[x + 16])
+        s += h[6] * (line[x + 5] + line[x + 17])
+        s += h[7] * (line[x + 4] + line[x + 18])
+        s += h[8] * (line[x + 3] + line[x + 19])
+        s += h[9] * (line[x + 2] + line[x + 20])
+        s += h[10] * (line[x + 1] + line[x + 21])
+        s += h[11] * (line[x] + line[x + 22])
+        out[x] = s
 
 
 @jit

@@ -129,6 +129,7 @@ def moments(
     floor: Scalar,
     slope: Scalar,
     stride: int,
+    matrix: bool,
     lines: Array,
     out: Array,
 ) -> None:
@@ -157,6 +158,8 @@ def moments(
         The variance grows as ``1 + slope (R - floor)``, on top of `weights`; slope 0 for weights as they are.
     stride : int
         Only every `stride`-th row is looked at.
+    matrix : bool
+        False for the sums with the residual alone, a third of the time; the others are left as they are.
     lines : (LINES, >= nx + 3) float32
         Scratch.
     out : (SUMS,) float64
@@ -165,7 +168,11 @@ def moments(
         last weighted.
     """
     ny, nx = weights.shape
-    out[:] = 0.0
+    if matrix:
+        out[:] = 0.0
+    for k in range(4):
+        out[5 * k + 4] = 0.0
+    out[27:] = 0.0
     my = int(np.floor(fy))
     mx = int(np.floor(fx))
     by, sy = taps(fy - my), slopes(fy - my)
@@ -182,11 +189,9 @@ def moments(
     b = np.float32(offset)
     q = np.float32(slope)
     low = np.float32(floor)
-    near = np.float32(8.0 / 12.0)
-    far = np.float32(1.0 / 12.0)
     value = lines[0, : count + 3]
     rise = lines[1, : count + 3]
-    frame = lines[2, :count]
+    r = lines[2, :count]
     iy = lines[3, :count]
     ix = lines[4, :count]
     w = lines[5, :count]
@@ -195,103 +200,119 @@ def moments(
     sum5 = lines[8, :count]
     for y in range(top, bottom, stride):
         _row(coefficients, y + my - 1, by, count + 3, left + mx - 1, value)
-        _row(coefficients, y + my - 1, sy, count + 3, left + mx - 1, rise)
-        _filter(value, bx, frame)
-        _filter(rise, bx, iy)
-        _filter(value, sx, ix)
-        v = y + jy
-        u = left + jx
-        here = reference[v, u - 2 : u + count + 2]
-        t = here[2:]
-        up1 = reference[v - 1, u:]
-        up2 = reference[v - 2, u:]
-        down1 = reference[v + 1, u:]
-        down2 = reference[v + 2, u:]
+        _filter(value, bx, r)
+        t = reference[y + jy, left + jx : right + jx]
+        for x in range(count):
+            r[x] -= a * t[x] + b
         given = weights[y, left:right]
         if q > 0:
             for x in range(count):
                 w[x] = given[x] / max(np.float32(1.0) + q * (t[x] - low), LEAST_VARIANCE)
         else:
-            for x in range(count):
-                w[x] = given[x]
-        # one output a loop: with more, the checks for overlap between the arrays keep LLVM from using vectors
+            w[:] = given
+        _instruments(reference, y + jy, left + jx, dy, dx, sum5)
+        if matrix:
+            _row(coefficients, y + my - 1, sy, count + 3, left + mx - 1, rise)
+            _filter(rise, bx, iy)
+            _filter(value, sx, ix)
+            _add_matrix(w, t, iy, ix, dy, dx, sum5, out)
+        p = s = g = h = tr = rr = used = np.float32(0.0)
         for x in range(count):
-            dy[x] = near * (down1[x] - up1[x]) - far * (down2[x] - up2[x])
-        for x in range(count):
-            dx[x] = near * (here[x + 3] - here[x + 1]) - far * (here[x + 4] - here[x])
-        for x in range(count):
-            sum5[x] = here[x + 1] + here[x + 2] + here[x + 3] + up1[x] + down1[x]
-        p0 = p1 = p2 = p3 = p4 = q0 = q1 = q2 = q3 = q4 = np.float32(0.0)
-        for x in range(count):
-            r = frame[x] - a * t[x] - b
-            w0 = w[x] * sum5[x]
-            p0 += w0 * t[x]
-            p1 += w0
-            p2 += w0 * iy[x]
-            p3 += w0 * ix[x]
-            p4 += w0 * r
-            q0 += w[x] * t[x]
-            q1 += w[x]
-            q2 += w[x] * iy[x]
-            q3 += w[x] * ix[x]
-            q4 += w[x] * r
-        g0 = g1 = g2 = g3 = g4 = h0 = h1 = h2 = h3 = h4 = np.float32(0.0)
-        for x in range(count):
-            r = frame[x] - a * t[x] - b
-            wy = w[x] * dy[x]
-            wx = w[x] * dx[x]
-            g0 += wy * t[x]
-            g1 += wy
-            g2 += wy * iy[x]
-            g3 += wy * ix[x]
-            g4 += wy * r
-            h0 += wx * t[x]
-            h1 += wx
-            h2 += wx * iy[x]
-            h3 += wx * ix[x]
-            h4 += wx * r
-        yy = yx = xx = ll = ly = lx = tr = rr = used = np.float32(0.0)
-        for x in range(count):
-            r = frame[x] - a * t[x] - b
-            yy += w[x] * dy[x] * dy[x]
-            yx += w[x] * dy[x] * dx[x]
-            xx += w[x] * dx[x] * dx[x]
-            ll += w[x] * sum5[x] * sum5[x]
-            ly += w[x] * sum5[x] * dy[x]
-            lx += w[x] * sum5[x] * dx[x]
-            tr += w[x] * t[x] * r
-            rr += w[x] * r * r
+            wr = w[x] * r[x]
+            p += wr * sum5[x]
+            s += wr
+            g += wr * dy[x]
+            h += wr * dx[x]
+            tr += wr * t[x]
+            rr += wr * r[x]
             used += np.float32(1.0) if w[x] > 0 else np.float32(0.0)
-        out[0] += p0
-        out[1] += p1
-        out[2] += p2
-        out[3] += p3
-        out[4] += p4
-        out[5] += q0
-        out[6] += q1
-        out[7] += q2
-        out[8] += q3
-        out[9] += q4
-        out[10] += g0
-        out[11] += g1
-        out[12] += g2
-        out[13] += g3
-        out[14] += g4
-        out[15] += h0
-        out[16] += h1
-        out[17] += h2
-        out[18] += h3
-        out[19] += h4
-        out[20] += yy
-        out[21] += yx
-        out[22] += xx
-        out[23] += ll
-        out[24] += ly
-        out[25] += lx
-        out[26] += p1
+        out[4] += p
+        out[9] += s
+        out[14] += g
+        out[19] += h
         out[27] += tr
         out[28] += rr
         out[29] += used
+
+
+@jit
+def _instruments(image: Array, y: int, x0: int, dy: Array, dx: Array, sum5: Array) -> None:
+    """Gradient by five points, and the sum of a pixel and its four neighbours, along row `y` from `x0` on."""
+    near = np.float32(8.0 / 12.0)
+    far = np.float32(1.0 / 12.0)
+    here = image[y, x0 - 2 :]
+    up1 = image[y - 1, x0:]
+    up2 = image[y - 2, x0:]
+    down1 = image[y + 1, x0:]
+    down2 = image[y + 2, x0:]
+    # one output a loop: with more, the checks for overlap between the arrays keep LLVM from using vectors
+    for x in range(dy.size):
+        dy[x] = near * (down1[x] - up1[x]) - far * (down2[x] - up2[x])
+    for x in range(dy.size):
+        dx[x] = near * (here[x + 3] - here[x + 1]) - far * (here[x + 4] - here[x])
+    for x in range(dy.size):
+        sum5[x] = here[x + 1] + here[x + 2] + here[x + 3] + up1[x] + down1[x]
+
+
+@jit
+def _add_matrix(w: Array, t: Array, iy: Array, ix: Array, dy: Array, dx: Array, sum5: Array, out: Array) -> None:
+    """One row's sums of `moments` without the residual, added to `out`."""
+    p0 = p1 = p2 = p3 = q0 = q1 = q2 = q3 = np.float32(0.0)
+    for x in range(w.size):
+        w0 = w[x] * sum5[x]
+        p0 += w0 * t[x]
+        p1 += w0
+        p2 += w0 * iy[x]
+        p3 += w0 * ix[x]
+        q0 += w[x] * t[x]
+        q1 += w[x]
+        q2 += w[x] * iy[x]
+        q3 += w[x] * ix[x]
+    g0 = g1 = g2 = g3 = h0 = h1 = h2 = h3 = np.float32(0.0)
+    for x in range(w.size):
+        wy = w[x] * dy[x]
+        wx = w[x] * dx[x]
+        g0 += wy * t[x]
+        g1 += wy
+        g2 += wy * iy[x]
+        g3 += wy * ix[x]
+        h0 += wx * t[x]
+        h1 += wx
+        h2 += wx * iy[x]
+        h3 += wx * ix[x]
+    yy = yx = xx = ll = ly = lx = np.float32(0.0)
+    for x in range(w.size):
+        wy = w[x] * dy[x]
+        wl = w[x] * sum5[x]
+        yy += wy * dy[x]
+        yx += wy * dx[x]
+        xx += w[x] * dx[x] * dx[x]
+        ll += wl * sum5[x]
+        ly += wl * dy[x]
+        lx += wl * dx[x]
+    out[0] += p0
+    out[1] += p1
+    out[2] += p2
+    out[3] += p3
+    out[5] += q0
+    out[6] += q1
+    out[7] += q2
+    out[8] += q3
+    out[10] += g0
+    out[11] += g1
+    out[12] += g2
+    out[13] += g3
+    out[15] += h0
+    out[16] += h1
+    out[17] += h2
+    out[18] += h3
+    out[20] += yy
+    out[21] += yx
+    out[22] += xx
+    out[23] += ll
+    out[24] += ly
+    out[25] += lx
+    out[26] += p1
 
 
 @jit

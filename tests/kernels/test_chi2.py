@@ -73,7 +73,7 @@ def test_moments(jy, jx, pad, fy, fx, margin, slope, stride):
     scale, offset, floor = 0.8, 0.3, float(reference.min())
     chi2.moments(
         reference, jy, jx, weights, coefficients, pad, fy, fx, margin,
-        scale, offset, floor, slope, stride, lines(shape), out,
+        scale, offset, floor, slope, stride, True, lines(shape), out,
     )  # fmt: skip
     expected = naive.pair_moments(
         reference.astype(float), jy, jx, weights, coefficients.astype(float), pad, fy, fx, margin,
@@ -83,10 +83,22 @@ def test_moments(jy, jx, pad, fy, fx, margin, slope, stride):
     np.testing.assert_allclose(out, expected, rtol=1e-3, atol=1e-3 * np.abs(expected).max())
 
 
+def test_moments_without_the_matrix_leaves_its_sums_alone():
+    shape = (14, 17)
+    reference, coefficients, weights = random(18, 21, seed=2), random(*shape, seed=3), np.abs(random(*shape, seed=4))
+    place = reference, 2, 2, weights, coefficients, 0, 0.3, -0.4, 1
+    first, second = np.empty(chi2.SUMS), np.full(chi2.SUMS, -7.0)
+    chi2.moments(*place, 0.8, 0.3, 0.0, 0.0, 1, True, lines(shape), first)
+    chi2.moments(*place, 0.8, 0.3, 0.0, 0.0, 1, False, lines(shape), second)
+    with_residual = np.isin(np.arange(chi2.SUMS), (4, 9, 14, 19, 27, 28, 29))
+    np.testing.assert_allclose(second[with_residual], first[with_residual])
+    assert (second[~with_residual] == -7.0).all()
+
+
 def test_moments_where_nothing_is_in_common():
     out = np.ones(chi2.SUMS)
     image = random(10, 10)
-    chi2.moments(image, 9, 0, image, image, 0, 0.0, 0.0, 0, 1.0, 0.0, 0.0, 0.0, 1, lines((10, 10)), out)
+    chi2.moments(image, 9, 0, image, image, 0, 0.0, 0.0, 0, 1.0, 0.0, 0.0, 0.0, 1, True, lines((10, 10)), out)
     assert not out.any()
 
 
