@@ -352,3 +352,26 @@ def correlation_at(reference, frame, dy, dx):
     spectrum[(ky == -0.5) | (kx == -0.5)] = 0.0
     moved = np.fft.ifft2(spectrum * np.exp(2j * np.pi * (ky * dy + kx * dx))).real
     return float(np.sum(reference * moved))
+
+
+# -- The windowed centroid (rtreg.kernels.centroid) -------------------------------------------------------------------
+
+
+def star_moments(patch, cy, cx, width, quiet, slope, ref_b, a, b):
+    """The fourteen sums of `centroid.moments`, a formula each."""
+    y, x = np.mgrid[: patch.shape[0], : patch.shape[1]]
+    v, u, i = y - cy, x - cx, patch.astype(float) - b
+    g = np.exp(-0.5 * (u**2 + v**2) / width**2)
+    w = 1 / np.maximum(quiet + slope * (a * g + b - ref_b), 0.1 * quiet)
+    terms = [1, i, g, g * g, g * i, g * u, g * u * i, g * g * u, g * g * u * u]
+    terms += [g * v, g * v * i, g * g * v, g * g * v * v, g * g * u * v]
+    return np.array([np.sum(w * term) for term in terms])
+
+
+def star_misfit(patch, model, scale, offset, ref_b, quiet, slope, share):
+    """chi²/dof of a window against the reference's own star (noise-free values `model`)."""
+    expected = scale * model + offset
+    variance = quiet + slope * (expected - ref_b) + scale**2 * share * (quiet + slope * (model - ref_b))
+    w = 1 / np.maximum(variance, 0.1 * quiet)
+    r = patch - expected
+    return (np.sum(w * r * r) - np.sum(w * r) ** 2 / np.sum(w)) / (patch.size - 4)

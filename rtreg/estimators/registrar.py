@@ -9,16 +9,18 @@ import numpy as np
 import numpy.typing as npt
 
 from rtreg.errors import ConfigError, FrameError
+from rtreg.estimators import centroid
 from rtreg.estimators.acquire import DETECTION, Peak, Searcher
 from rtreg.estimators.significance import significant
 from rtreg.estimators.spline import SPLINES
 from rtreg.estimators.track import Fit, PixelNoise, Tracker
 from rtreg.kernels import prepare
+from rtreg.kernels.prepare import Calibration
 from rtreg.noise import QUANTISATION, NoiseModel, fit_variance
 from rtreg.records import NAN, Covariance, Estimate, Shift, Verdict
 
 Image = npt.NDArray[Any]
-Method = Literal["auto", "fft"]
+Method = Literal["auto", "centroid", "fft"]
 
 DTYPES = tuple(np.dtype(code) for code in ("u1", "u2", "i2", "i4", "f4", "f8"))
 LARGEST_BAD_FRACTION = 0.25  # of the frame: with more bad pixels than that there is no frame
@@ -53,8 +55,10 @@ class Registrar:
         True = bad pixel of the reference.
     max_shift : float, optional
         Search range along each axis, px; None for half the frame. An answer beyond it is flagged OUT_OF_RANGE.
-    method : {"auto", "fft"}
-        "auto" tracks and searches only when it must; "fft" searches on every frame, for scenes that jump.
+    method : {"auto", "centroid", "fft"}
+        "auto" tracks by the fit and searches only when it must; "centroid" tracks the reference's brightest star by its
+        windowed centroid and takes the fit when that cannot tell: for one star in a frame; "fft" searches on every
+        frame, for scenes that jump.
     slack : float
         How far the shift may move before the templates are cut anew, px. Larger costs information at the border,
         smaller costs time when the image moves a lot.
@@ -104,8 +108,8 @@ class Registrar:
         self.noise = noise or NoiseModel()
         self.noise.check_shape(self.shape)
         self.max_shift, self.method, self.slack = max_shift, method, slack
-        self._calibration = _Calibration(self.noise, self.shape)
-        self._identity = _Calibration(NoiseModel(), self.shape)
+        self._calibration = _calibration(self.noise, self.shape)
+        self._identity = Calibration()
         self._work = np.empty(self.shape, np.float32)
         self._bad = np.empty(pixels.size, np.int32)
         self._scratch_mask = np.zeros(self.shape, bool)
@@ -117,6 +121,8 @@ class Registrar:
         self._faintest = 0.0
         self._least_level = 0.0
         self._baseline = NAN  # chi²/dof of good fits: what "fits as before" means
+        self._scale = NAN  # of the last good answer
+        self._unseen: tuple[Image, Calibration] | None = None  # a frame of which only the star was looked at
         self._set_reference(pixels, reference_frames, mask, calibrated)
 
     def __repr__(self) -> str:
@@ -126,6 +132,8 @@ class Registrar:
     @property
     def work(self) -> Image:
         """The last measured frame, calibrated, bad pixels filled: (ny, nx) float32, overwritten by `measure`."""
+        if self._unseen is not None:
+            self._look_at(*self._unseen)
         return self._work
 
     @property
@@ -179,19 +187,20 @@ class Registrar:
                 f"frame is {pixels.shape} but the reference is {self.shape}; crop it or set a new reference"
             )
         calibration = self._identity if calibrated else self._calibration
-        n_bad, n_nan, n_saturated = calibration.apply(pixels, self._work, self._bad)
-        flags = self._refuse(n_nan, n_saturated)
+        if self.method == "centroid" and self.locked and guess is None:
+            estimate = self._glance(pixels, calibration)
+            if estimate is not None:
+                return estimate
+        n_bad, flags = self._look_at(pixels, calibration)
         if flags:
             self._unlock(f"frame refused: {'|'.join(flags.reasons)}")
             return Estimate(flags=flags)
-        if n_bad:
-            prepare.patch(self._work, self._bad, n_bad, self._scratch_mask)
         if guess is not None:
             fit = self._track(guess, n_bad)
             return self._judge(fit, n_bad, "track")
-        if self.locked and self.method == "auto":
+        if self.locked and self.method != "fft":
             fit = self._track(self._start, n_bad)
-            reason = self._lost(fit)
+            reason = self._lost(fit, self._tracker)
             if reason is None:
                 return self._judge(fit, n_bad, "track")
             self._unlock(reason)
@@ -205,7 +214,7 @@ class Registrar:
         work = np.empty(self.shape, np.float32)
         bad = np.empty(pixels.size, np.int32)
         calibration = self._identity if calibrated else self._calibration
-        n_bad, _, _ = calibration.apply(pixels, work, bad)
+        n_bad, _, _ = prepare.prepare(pixels, *calibration, work, bad)
         good = np.ones(self.shape, bool)
         good.reshape(-1)[bad[:n_bad]] = False
         if mask is not None:
@@ -251,14 +260,17 @@ class Registrar:
         # noise that is not known yet cannot be taken out of the reference
         frames = self._frames if self.noise.known or self._variance_line else math.inf
         good = self._good
+        self._star: centroid.Star | None = None
+        self._star_known = False
         if not math.isinf(frames):
             good = significant(self._reference, noise.total / np.float32(frames), good)
         return Tracker(self._reference, good, noise, reference_frames=frames, slack=self.slack, spline=self._spline)
 
     def prepare(self) -> None:
         """Do now what the next `measure` would need after a new reference: cut templates, or spectra to search with."""
-        if self.locked and self.method == "auto":
+        if self.locked and self.method != "fft":
             self._tracker.prepare_for(self._start.dy, self._start.dx)
+            self._find_star()
         else:
             self._new_searcher()
 
@@ -266,7 +278,39 @@ class Registrar:
         self._searcher = Searcher(self._reference, self._tracker.weights, self.max_shift)
         return self._searcher
 
+    def _find_star(self) -> None:
+        """Look for the reference's star, if it is to be followed and has not been looked for."""
+        if self.method != "centroid" or self._star_known:
+            return
+        self._star = centroid.find_star(self._reference, self._good, self._pixel_noise(), self._frames)
+        self._star_known = True
+        if self._star is None:
+            self.last_transition = "no star stands out in the reference: tracked by the fit"
+
     # -- one frame ------------------------------------------------------------------------------------------------
+
+    def _glance(self, pixels: Image, calibration: Calibration) -> Estimate | None:
+        """Measure by the star alone; None when there is any doubt."""
+        self._find_star()
+        if self._star is None:
+            return None
+        fit = self._star.run(pixels, calibration, self._start.dy, self._start.dx, self._scale)
+        if fit is None or self._lost(fit, self._star):
+            return None
+        estimate = self._judge(fit, 0, "track", tracker=self._star)
+        if not estimate.ok:
+            return None
+        self._unseen = (pixels, calibration)
+        return estimate
+
+    def _look_at(self, pixels: Image, calibration: Calibration) -> tuple[int, Verdict]:
+        """The whole frame into `work`: how many bad pixels were filled, and why it cannot be measured, if so."""
+        self._unseen = None
+        n_bad, n_nan, n_saturated = prepare.prepare(pixels, *calibration, self._work, self._bad)
+        flags = self._refuse(n_nan, n_saturated)
+        if n_bad and not flags:
+            prepare.patch(self._work, self._bad, n_bad, self._scratch_mask)
+        return n_bad, flags
 
     def _refuse(self, n_nan: int, n_saturated: int) -> Verdict:
         """Flags of a frame that cannot be measured at all; OK for one that can. Masked pixels are no fault of it."""
@@ -281,13 +325,13 @@ class Registrar:
     def _track(self, start: Shift, n_bad: int) -> Fit:
         return self._tracker.run(self._work, self._bad, n_bad, start.dy, start.dx, TRACK_REACH)
 
-    def _lost(self, fit: Fit) -> str | None:
+    def _lost(self, fit: Fit, tracker: Tracker | centroid.Star) -> str | None:
         """Why a tracked answer is not to be believed, or None."""
         if not fit.in_range:
             return "track lost: hardly any of the reference left in the frame"
         if not fit.converged:
             return f"track lost: no convergence after {fit.passes} passes, scale {fit.scale:.3g}"
-        limit = max(MISFIT_GROWTH * self._baseline, UNEXPLAINED * self._tracker.structure)
+        limit = max(MISFIT_GROWTH * self._baseline, UNEXPLAINED * tracker.structure)
         if fit.chi2_dof > limit:
             return f"track lost: chi2/dof {fit.chi2_dof:.3g}, limit {limit:.3g}"
         return None
@@ -328,15 +372,21 @@ class Registrar:
         return flags
 
     def _judge(
-        self, fit: Fit, n_bad: int, regime: Literal["track", "acquire"], flags: Verdict = Verdict.OK
+        self,
+        fit: Fit,
+        n_bad: int,
+        regime: Literal["track", "acquire"],
+        flags: Verdict = Verdict.OK,
+        tracker: Tracker | centroid.Star | None = None,
     ) -> Estimate:
         """The fit as an `Estimate`, with what the estimator itself can see wrong."""
+        tracker = tracker or self._tracker
         if not (fit.converged and fit.scale > 0.0):
             return Estimate(
                 contrast=self._contrast, iterations=fit.passes, regime=regime, scale=fit.scale,
                 flags=flags or (Verdict.LOW_SNR if fit.in_range else Verdict.OUT_OF_RANGE),
             )  # fmt: skip
-        xx, xy, yy, scale_variance = self._tracker.variances(self._bad, n_bad)
+        xx, xy, yy, scale_variance = tracker.variances(self._bad, n_bad)
         if not self.noise.known:
             # the line v = p + q signal has the shape right; the level is this frame's own
             level = max(fit.chi2_dof, self._least_level)
@@ -349,7 +399,7 @@ class Registrar:
         if self.max_shift is not None and max(abs(fit.dx), abs(fit.dy)) > self.max_shift:
             flags |= Verdict.OUT_OF_RANGE
         if not flags:
-            self._start = Shift(fit.dx, fit.dy)
+            self._start, self._scale = Shift(fit.dx, fit.dy), fit.scale
         covariance: Covariance = ((xx, xy), (xy, yy))
         return Estimate(
             shift=Shift(fit.dx, fit.dy),
@@ -357,7 +407,7 @@ class Registrar:
             chi2_dof=fit.chi2_dof,
             contrast=self._contrast,
             scale=fit.scale,
-            offset=fit.offset - fit.scale * self._tracker.mean,
+            offset=fit.offset - fit.scale * tracker.mean,
             iterations=fit.passes,
             regime=regime,
             flags=flags,
@@ -442,26 +492,22 @@ def as_pixels(image: npt.ArrayLike, name: str) -> Image:
     return np.ascontiguousarray(pixels, native)
 
 
-class _Calibration:
+def _calibration(noise: NoiseModel, shape: tuple[int, int]) -> Calibration:
     """The noise model's images in the form the kernel wants them."""
-
-    def __init__(self, noise: NoiseModel, shape: tuple[int, int]) -> None:
-        none = np.empty((0, 0), np.float32)
-        bad = noise.bad_pixels(shape)
-        dark = noise.dark if noise.dark is not None and np.ndim(noise.dark) else None
-        scalar_dark = float(noise.dark) if noise.dark is not None and dark is None else 0.0
-        self._offset = np.float32(noise.offset + scalar_dark)
-        self._dark = none if dark is None else np.nan_to_num(np.asarray(dark, np.float32))
-        self._flat = none
-        if noise.flat is not None:
-            flat = np.asarray(noise.flat, np.float32)
-            self._flat = np.divide(np.float32(1.0), flat, out=np.zeros_like(flat), where=flat > 0)
-        self._mask = np.empty((0, 0), bool) if bad is None else bad
-        self._saturation = np.float32(math.inf if noise.saturation is None else noise.saturation)
-
-    def apply(self, pixels: Image, work: Image, bad: Image) -> tuple[int, int, int]:
-        """Calibrate `pixels` into `work` and list bad ones; see `kernels.prepare`."""
-        return prepare.prepare(pixels, self._offset, self._dark, self._flat, self._mask, self._saturation, work, bad)
+    given: dict[str, Any] = {}
+    offset = noise.offset
+    if noise.dark is not None and np.ndim(noise.dark):
+        given["dark"] = np.nan_to_num(np.asarray(noise.dark, np.float32))
+    elif noise.dark is not None:
+        offset += float(noise.dark)
+    if noise.flat is not None:
+        flat = np.asarray(noise.flat, np.float32)
+        given["inverse_flat"] = np.divide(np.float32(1.0), flat, out=np.zeros_like(flat), where=flat > 0)
+    if (bad := noise.bad_pixels(shape)) is not None:
+        given["mask"] = bad
+    if noise.saturation is not None:
+        given["saturation"] = np.float32(noise.saturation)
+    return Calibration(offset=np.float32(offset), **given)
 
 
 def _shrink(image: Image, variance: Image) -> Image:

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from rtreg.kernels._jit import Array, Scalar, jit
+
+_NONE = np.empty((0, 0), np.float32)
+
+
+class Calibration(NamedTuple):
+    """What turns raw pixels into signal: the arguments of `prepare` that follow the pixels. Nothing, by default."""
+
+    offset: np.float32 = np.float32(0.0)
+    dark: Array = _NONE
+    inverse_flat: Array = _NONE
+    mask: Array = _NONE.astype(bool)
+    saturation: np.float32 = np.float32(np.inf)
 
 
 @jit
