@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, Literal, get_args
 
@@ -259,12 +260,21 @@ class Registrar:
         noise = self._pixel_noise()
         # noise that is not known yet cannot be taken out of the reference
         frames = self._frames if self.noise.known or self._variance_line else math.inf
-        good = self._good
         self._star: centroid.Star | None = None
         self._star_known = False
-        if not math.isinf(frames):
-            good = significant(self._reference, noise.total / np.float32(frames), good)
-        return Tracker(self._reference, good, noise, reference_frames=frames, slack=self.slack, spline=self._spline)
+        make = functools.partial(
+            Tracker, self._reference, noise=noise, reference_frames=frames, slack=self.slack, spline=self._spline
+        )
+        if math.isinf(frames):
+            return make(good=self._good)
+        good = significant(self._reference, noise.total / np.float32(frames), self._good)
+        tracker = make(good=good)
+        if good is self._good or not tracker.noisy:
+            return tracker
+        # whether structure is in few places, or everywhere below the noise, shows in what can be had of it
+        everywhere = make(good=self._good)
+        dy, dx = self._start.dy, self._start.dx
+        return min(tracker, everywhere, key=lambda one: one.expected_sigma(dy, dx))
 
     def prepare(self) -> None:
         """Do now what the next `measure` would need after a new reference: cut templates, or spectra to search with."""
@@ -275,7 +285,11 @@ class Registrar:
             self._new_searcher()
 
     def _new_searcher(self) -> Searcher:
-        self._searcher = Searcher(self._reference, self._tracker.weights, self.max_shift)
+        noise_filter, reference = self._tracker.noise_filter, self._reference
+        if noise_filter is not None:
+            mean = np.float32(self._tracker.mean)
+            reference = noise_filter.denoise(reference - mean) + mean
+        self._searcher = Searcher(reference, self._tracker.weights, self.max_shift)
         return self._searcher
 
     def _find_star(self) -> None:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from rtreg.errors import FrameError
 from rtreg.estimators.spline import CUBIC, Spline
+from rtreg.estimators.wiener import NoiseFilter
 from rtreg.kernels import box, bspline, gauss_newton, prepare
 
 Image = npt.NDArray[Any]
@@ -30,6 +31,7 @@ FILL_REACH = 2  # px: so far a filled pixel is felt in the spline
 LEAST_JUDGING = 200  # pixels that a chi² needs to say something
 LEAST_KEPT = 0.1  # of a diagonal after its noise is taken out: stated noise above the real must not break the fit
 WAVES = (np.arange(4096) + 0.5) * np.pi / 4096  # radians a px, up to Nyquist
+NOISY_INFORMATION = 0.03  # of the gradients' energy: with less noise than that in it, a reference needs no filter
 
 
 @dataclass(slots=True)
@@ -135,8 +137,6 @@ class Tracker:
             raise FrameError(f"image is {shape}: registration needs at least 8 x 8 pixels")
         self.shape: tuple[int, int] = (shape[0], shape[1])
         self.slack, self._spline = slack, spline
-        # mean square of the derivative filter: what it makes of white noise
-        self._gradient_noise = float(np.mean(np.square(spline.slope_response(WAVES))))
         self._noise, self._per_frames = noise, 0.0 if math.isinf(reference_frames) else 1.0 / reference_frames
         total_variance = noise.total * np.float32(1.0 + self._per_frames)
         self.weights = np.where(good, 1.0 / total_variance, 0.0).astype(np.float32)
@@ -154,19 +154,15 @@ class Tracker:
             np.sum(self.weights * np.square(reference - np.float32(self.mean)), dtype=np.float64)
             / np.count_nonzero(self.weights)
         )
+        self.noise_filter: NoiseFilter | None = None
+        self.noisy = False  # whether the reference's noise is a part of its gradients that counts
         self.coefficients = np.empty(shape, np.float32)
         bspline.prefilter(reference - np.float32(self.mean), True, self.coefficients)
-        self._templates = np.empty((4, *shape), np.float32)
-        np.subtract(reference, np.float32(self.mean), out=self._templates[0])
-        self._templates[1] = 1.0
-        exact = self.coefficients
-        if spline is not CUBIC:  # residuals and fillings are good enough by cubics
-            exact = np.empty(shape, np.float32)
-            spline.prefilter(self._templates[0], True, exact)
-        spline.gradients(exact, self._templates[2], self._templates[3])
-        self._filtered = self._templates * self.weights
-        for layer in self._filtered:
+        self._templates = self._templates_of(reference - np.float32(self.mean))
+        weighted = self._weighted()
+        for layer in weighted:
             spline.prefilter(layer, False, layer)
+        self._filtered = weighted
         self._cut = np.zeros((4, *shape), np.float32)
         self._instruments = np.zeros((4, *shape), np.float32)
         self._combined = np.zeros((3, *shape), np.float32)
@@ -184,6 +180,41 @@ class Tracker:
         self._entries: tuple[tuple[float, float, float, float], ...] = ()  # of `_parts`: what every frame needs
         self.information_left = 1.0
         self.fit = Fit()
+
+    def _templates_of(self, image: Image) -> Image:
+        """Image, one, and the image's slopes along y and x: (4, ny, nx) float32."""
+        out = np.empty((4, *self.shape), np.float32)
+        coefficients = np.empty(self.shape, np.float32)
+        self._spline.prefilter(image, True, coefficients)
+        out[0], out[1] = image, 1.0
+        self._spline.gradients(coefficients, out[2], out[3])
+        return out
+
+    def _weighted(self) -> Image:
+        """Weighted templates; those of a noisy reference, and the frame with them, through its noise filter.
+
+        Sets what the reference's white noise makes of the templates' products with themselves, in units of its
+        variance: in the normal matrix, and in the spread of what it is multiplied with.
+        """
+        plain = float(np.mean(np.square(self._spline.slope_response(WAVES))))
+        self._noise_in_normal = self._noise_in_spread = (1.0, plain, plain)
+        weighted = self._templates * self.weights
+        if self._per_frames == 0.0:
+            return weighted
+        energy = min(float(np.vdot(weighted[k], self._templates[k])) for k in (2, 3))
+        noise = plain * self._per_frames / (1.0 + self._per_frames) * np.count_nonzero(self.weights)
+        self.noisy = bool(noise > NOISY_INFORMATION * energy)
+        if not self.noisy:
+            return weighted
+        noise_filter = NoiseFilter(self._templates[0], self.weights, 1.0 / self._per_frames)
+        if noise_filter.empty:
+            return weighted
+        self.noise_filter = noise_filter
+        self._noise_in_normal, self._noise_in_spread = (
+            noise_filter.moments(self._spline.slope_response, power) for power in (2, 4)
+        )
+        weighted = self._templates_of(noise_filter.smooth(self._templates[0])) * self.weights
+        return np.stack([noise_filter.spread(layer) for layer in weighted])
 
     def prepare_for(self, dy: float, dx: float) -> bool:
         """Cut the templates for shifts about (dy, dx), px; False when too little of the reference is in the frame."""
@@ -215,6 +246,10 @@ class Tracker:
         self._sigma = math.sqrt(min(covariance[2, 2], covariance[3, 3]))
         return True
 
+    def expected_sigma(self, dy: float, dx: float) -> float:
+        """Smaller error of dy and dx, px, of a frame as bright as the reference at this shift; inf if there is none."""
+        return self._sigma if self._ready(dy, dx) else math.inf
+
     def _window_at(self, dy: float, dx: float) -> Window:
         return Window.about(dy, dx, self.slack, self.shape, self._inner, self._spline.reach)
 
@@ -225,11 +260,12 @@ class Tracker:
         share = self._per_frames / (1.0 + self._per_frames)  # of the variance in the weights
         count = float(np.count_nonzero(self.weights[rows, columns] > 0.0))
         expected, squared = share * count, share * share * count  # sum of w v_r, and of (w v_r)²
-        self.information_left = 1.0 - self._gradient_noise * expected / min(normal[2, 2], normal[3, 3])
-        for index, power in ((0, 1.0), (2, self._gradient_noise), (3, self._gradient_noise)):
-            normal[index, index] -= min(power * expected, (1.0 - LEAST_KEPT) * normal[index, index])
+        noise = [expected * part for part in self._noise_in_normal]
+        self.information_left = 1.0 - max(noise[1] / normal[2, 2], noise[2] / normal[3, 3])
+        for index, once, twice in zip((0, 2, 3), noise, self._noise_in_spread, strict=True):
+            normal[index, index] -= min(once, (1.0 - LEAST_KEPT) * normal[index, index])
             all_noise = (1.0 + self._per_frames) * (spread[0, index, index] + spread[1, index, index])
-            spread[2, index, index] = min(power * squared, (1.0 - LEAST_KEPT) * all_noise)
+            spread[2, index, index] = min(twice * squared, (1.0 - LEAST_KEPT) * all_noise)
 
     def _brightness(self, scale: float, offset: float) -> tuple[float, float]:
         """What to multiply quiet noise and that of the light with, for a frame of this photometry.
