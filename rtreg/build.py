@@ -78,8 +78,8 @@ def engine(config: Config) -> Engine:
     from rtreg.estimators.registrar import Registrar
     from rtreg.live.controller import Controller
     from rtreg.live.engine import Engine
+    from rtreg.live.policy import ReferencePolicy
     from rtreg.live.quality import QualityGate
-    from rtreg.live.reference import ReferencePolicy
 
     (estimator,) = config.split("estimator", (Registrar, _ESTIMATOR_GIVEN))
     (reference,) = config.split("reference", (ReferencePolicy, ()))
@@ -288,8 +288,8 @@ def schema(config: Config | None = None) -> dict[str, tuple[Target, ...]]:
     from rtreg.estimators.registrar import Registrar
     from rtreg.live.controller import Controller
     from rtreg.live.engine import Engine
+    from rtreg.live.policy import ReferencePolicy
     from rtreg.live.quality import QualityGate
-    from rtreg.live.reference import ReferencePolicy
     from rtreg.noise import NoiseModel
     from rtreg.simulate import Detector, Motion, Scene
 

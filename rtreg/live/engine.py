@@ -11,8 +11,9 @@ import numpy as np
 from rtreg.errors import ConfigError, FrameError
 from rtreg.estimators.registrar import Registrar
 from rtreg.live.controller import Controller
+from rtreg.live.policy import ReferencePolicy
 from rtreg.live.quality import QualityGate
-from rtreg.live.reference import Reference, ReferencePolicy
+from rtreg.live.reference import Reference
 from rtreg.live.stacking import smoothed
 from rtreg.noise import NoiseModel
 from rtreg.records import Estimate, Frame, Order, ReferenceInfo, Result, Shift, State, Tick, Verdict

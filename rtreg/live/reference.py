@@ -1,28 +1,28 @@
 """What a frame is compared with: a fixed image, the mean of the first K, or a mean that rolls, held by an anchor.
 
-A reference that follows the frames random-walks; measured now and then in an anchor that never changes, and corrected
+A reference that follows the frames random-walks; measured now and then in an anchor that does not change, and corrected
 for what it has walked, it does not. No frame is in its own reference, and only frames that passed the gate enter.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Protocol
 
 import msgspec
 import numpy.typing as npt
 
-from rtreg.errors import ConfigError, FrameError
+from rtreg.errors import FrameError
 from rtreg.estimators.registrar import Registrar
-from rtreg.live.stacking import Group, RollingMean, smoothed
+from rtreg.live.anchor import Anchor
+from rtreg.live.policy import ReferencePolicy
+from rtreg.live.rolling import Rolling, RollingMean, WindowMean
+from rtreg.live.stacking import Group, smoothed
 from rtreg.noise import NoiseModel
-from rtreg.records import Estimate, Frame, ReferenceInfo, Shift
+from rtreg.records import Covariance, Estimate, Frame, ReferenceInfo, Shift
 
 Image = npt.NDArray[Any]
-Policy = Literal["anchored", "mean", "fixed"]
 GIVE_UP_AFTER = 20  # frames that match no reference which has matched none before
-RAMP_SHARE = 4  # of the time between two anchorings goes by while the output follows the last one
 LONGEST_PIECE_NS = 1_000_000_000  # what slow cameras leave for one piece of work, at the most
 STEP_COST_NS = 150  # a pixel: one leave-one-out measurement of the group, generously
 
@@ -35,60 +35,6 @@ class MakeRegistrar(Protocol):
     ) -> Registrar: ...
 
 
-class ReferencePolicy:
-    """How the reference is made and whether it follows the scene.
-
-    Parameters
-    ----------
-    policy : {"anchored", "mean", "fixed"}
-        "fixed": the first good frame, or `image`, for ever. "mean": the mean of the first `frames`, aligned with each
-        other. "anchored": that mean is the anchor; a rolling mean of aligned frames is what frames are compared with.
-    frames : int
-        How many frames are aligned into the first reference.
-    memory : int
-        Frames that the rolling mean remembers.
-    batch : int
-        The rolling mean is renewed after so many frames.
-    learn_hz : float
-        At most so many frames a second enter the rolling mean: a scene does not change faster, and a fast loop has
-        better things to do.
-    anchor_every : int
-        After so many frames the rolling mean is measured in the anchor, and the output corrected for its walk,
-        gradually, so that it makes no step.
-    image : array, optional
-        (ny, nx) reference in raw pixels for policy "fixed"; in a configuration the path of an image file.
-    image_frames : float
-        How many frames were averaged into `image`.
-    """
-
-    def __init__(
-        self,
-        *,
-        policy: Policy = "anchored",
-        frames: int = 16,
-        memory: int = 256,
-        batch: int = 8,
-        learn_hz: float = 100.0,
-        anchor_every: int = 200,
-        image: Image | None = None,
-        image_frames: float = 1.0,
-    ) -> None:
-        if policy not in get_args(Policy):
-            raise ConfigError(f"policy = {policy!r}: one of {', '.join(get_args(Policy))}")
-        for name, value, least in (
-            ("frames", frames, 2), ("memory", memory, 2), ("batch", batch, 1), ("anchor_every", anchor_every, 1)
-        ):  # fmt: skip
-            if value < least:
-                raise ConfigError(f"{name} = {value}: at least {least}")
-        if not learn_hz > 0.0:
-            raise ConfigError(f"learn_hz = {learn_hz}: frames a second, must be positive")
-        if image is not None and policy != "fixed":
-            raise ConfigError(f"image is for policy 'fixed', not {policy!r}")
-        self.policy, self.frames, self.memory, self.batch = policy, frames, memory, batch
-        self.anchor_every, self.image, self.image_frames = anchor_every, image, image_frames
-        self.learn_hz = learn_hz
-
-
 class Reference:
     """One reference through its life: collecting, aligning, ready, rolling.
 
@@ -96,7 +42,7 @@ class Reference:
     -----
     `measure` is on the frame path; `learn` is called after the command has left and does one bounded piece of work.
     The mutable state: the registrar frames are measured with; before it is ready, the group; afterwards, when it
-    rolls, the rolling mean, the anchor's registrar and the walk since the last anchoring.
+    rolls, the rolling mean, its anchor, and the covariance of the zero that they began with.
     """
 
     def __init__(
@@ -110,22 +56,22 @@ class Reference:
         self.members: list[tuple[int, int]] = []
         self.registrar: Registrar | None = None
         self._group: Group | None = None
-        self._rolling: RollingMean | None = None
-        self._anchor: Registrar | None = None
-        self._offset = _Ramp(max(1, policy.anchor_every // RAMP_SHARE))
-        self._since_anchored = 0
-        self._zero_variance = 0.0  # of the zero point, px²: the anchor's own, then what the mean has walked
-        self._walked = 0.0
+        self._rolling: Rolling | None = None
+        self._rolled = False  # whether frames are measured in the rolling mean by now, not in the group's
+        self._anchor: Anchor | None = None
+        self._zero: Covariance = ((0.0, 0.0), (0.0, 0.0))  # of the position of the group's mean, px²
         self._fresh: Estimate | None = None
         self._renewed = False  # the mean has changed, the registrar has not been told yet
         self._last_ns = self._learnt_ns = 0  # receive times, CLOCK_MONOTONIC
         self._period_ns = LONGEST_PIECE_NS
 
     def info(self) -> ReferenceInfo:
-        """Identity, age and estimated walk, as published."""
+        """Identity, age and estimated walk, as published; the walk of a reference that does not roll is 0."""
         if not self.ready:
             return ReferenceInfo()
-        return ReferenceInfo(id=self.identity, age_frames=self.age, walk=math.sqrt(self._zero_variance + self._walked))
+        return ReferenceInfo(
+            id=self.identity, age_frames=self.age, walk=self._anchor.walk if self._anchor and self._rolled else 0.0
+        )
 
     def measure(self, frame: Frame) -> Estimate:
         """Estimate of a frame; while the reference is being made, its rough place in the first frame."""
@@ -143,7 +89,7 @@ class Reference:
             return estimate
         if frame.recv_mono_ns - self._learnt_ns >= 1e9 / self._policy.learn_hz:
             self._fresh, self._learnt_ns = estimate, frame.recv_mono_ns
-        return self._offset.applied(estimate)
+        return self._since_the_start(estimate)
 
     @property
     def hopeless(self) -> bool:
@@ -153,7 +99,8 @@ class Reference:
     def accept(self) -> None:
         """The gate let the last measured frame pass: it may be learnt from, and the age grows."""
         self.age += 1
-        self._offset.advance()
+        if self._anchor is not None:
+            self._anchor.advance()
 
     def reject(self) -> None:
         """The gate did not let the last measured frame pass."""
@@ -225,9 +172,9 @@ class Reference:
         self._use(image, frames, calibrated=True)
         self._group = None
         self.ready = True
-        if self._policy.policy == "anchored":
-            self._rolling = RollingMean(image, frames, self._policy.memory)
-            self._anchor = self._registrar(image, frames, calibrated=True)
+        if self._policy.rolls:
+            make = WindowMean if self._policy.policy == "window" else RollingMean
+            self._rolling = make(image, frames, self._policy.memory)
 
     def _use(self, image: Image, frames: float, *, calibrated: bool) -> None:
         self.registrar = self._registrar(image, frames, calibrated=calibrated)
@@ -237,15 +184,6 @@ class Reference:
 
     # -- rolling it -------------------------------------------------------------------------------------------------
 
-    def _renew(self) -> None:
-        """Let the registrar have the new mean."""
-        rolling = self._rolling
-        assert rolling is not None
-        assert self.registrar is not None
-        self.registrar.set_reference(rolling.image, reference_frames=rolling.frames, calibrated=True)
-        self.registrar.prepare()
-        self._renewed = False
-
     def _roll(self, estimate: Estimate) -> None:
         """Take the last frame into the mean."""
         rolling = self._rolling
@@ -253,52 +191,55 @@ class Reference:
             return
         assert self.registrar is not None
         rolling.add(self.registrar.work, estimate.shift)
-        frame_variance = 0.5 * (estimate.covariance[0][0] + estimate.covariance[1][1])
-        if self._zero_variance == 0.0:
-            self._zero_variance = frame_variance / self._policy.frames
-        self._since_anchored += 1
+        if self._anchor is None:
+            self._anchor = self._drop_anchor(estimate)
         if rolling.pending < self._policy.batch:
             return
-        count = rolling.pending
-        weight = rolling.merge()
-        self._walked += weight * weight * frame_variance / count
+        self._anchor.learnt(rolling.pending)
+        rolling.merge()
         self._renewed = True
-        if self._since_anchored >= self._policy.anchor_every:
-            self._re_anchor(rolling)
+        if self._anchor.due:
+            self._anchor.measure(rolling)
 
-    def _re_anchor(self, rolling: RollingMean) -> None:
-        assert self._anchor is not None
-        found = self._anchor.measure(rolling.image, guess=self._offset.target, calibrated=True)
-        if not found.ok:
-            return
-        self._offset.aim(found.shift)
-        self._since_anchored = 0
-        # what is left is how well that one measurement knew: the noise of the mean against the anchor's
-        self._walked = self._zero_variance * self._policy.frames / rolling.frames
+    def _drop_anchor(self, estimate: Estimate) -> Anchor:
+        """The anchor at the group's mean, whose place is as uncertain as one frame's, over the number of frames."""
+        assert self._rolling is not None
+        frames, policy = self._rolling.frames, self._policy
+        self._zero = _scaled(estimate.covariance, 1.0 / (frames + 1.0))
+        (xx, _), (_, yy) = estimate.covariance
+        return Anchor(
+            self._rolling.image,
+            self._registrar(self._rolling.image, frames, calibrated=True),
+            every=policy.anchor_every,
+            correct=policy.policy == "anchored",
+            frame_variance=0.5 * (xx + yy) * frames / (frames + 1.0),
+        )
 
+    def _renew(self) -> None:
+        """Let the registrar have the new mean."""
+        rolling = self._rolling
+        assert rolling is not None
+        assert self.registrar is not None
+        self.registrar.set_reference(rolling.image, reference_frames=rolling.frames, calibrated=True)
+        self.registrar.prepare()
+        self._renewed, self._rolled = False, True
 
-class _Ramp:
-    """The rolling mean's place in the anchor, approached in small even parts so that the output makes no step."""
+    def _since_the_start(self, estimate: Estimate) -> Estimate:
+        """An estimate against the rolling mean as one against the zero it began with.
 
-    def __init__(self, length: int) -> None:
-        self._length = length
-        self._now = Shift(0.0, 0.0)
-        self._part = Shift(0.0, 0.0)
-        self._left = 0
-        self.target = Shift(0.0, 0.0)
-
-    def aim(self, target: Shift) -> None:
-        self.target = target
-        self._left = self._length
-        self._part = Shift((target.dx - self._now.dx) / self._length, (target.dy - self._now.dy) / self._length)
-
-    def advance(self) -> None:
-        if self._left:
-            self._left -= 1
-            self._now = Shift(self._now.dx + self._part.dx, self._now.dy + self._part.dy)
-
-    def applied(self, estimate: Estimate) -> Estimate:
-        if self._now == (0.0, 0.0):
+        The noise of a rolling mean is in its place only so far as that has walked: each frame in it was aligned with
+        it, noise and all. So of the reported covariance the frame's own part stays, and the zero's is added.
+        """
+        anchor, rolling = self._anchor, self._rolling
+        if anchor is None or rolling is None or not self._rolled:
             return estimate
-        shift = Shift(estimate.dx + self._now.dx, estimate.dy + self._now.dy)
-        return msgspec.structs.replace(estimate, shift=shift)
+        shift = Shift(estimate.dx + anchor.now.dx, estimate.dy + anchor.now.dy)
+        own = _scaled(estimate.covariance, rolling.frames / (rolling.frames + 1.0))
+        walked, zero = anchor.walk_variance, self._zero
+        xx, xy, yy = own[0][0] + zero[0][0] + walked, own[0][1] + zero[0][1], own[1][1] + zero[1][1] + walked
+        return msgspec.structs.replace(estimate, shift=shift, covariance=((xx, xy), (xy, yy)))
+
+
+def _scaled(covariance: Covariance, factor: float) -> Covariance:
+    (xx, xy), (_, yy) = covariance
+    return ((factor * xx, factor * xy), (factor * xy, factor * yy))

@@ -1,4 +1,4 @@
-"""Averages of aligned frames: the group that makes an anchor, and the mean that rolls on from it."""
+"""Aligned frames, their sums, and the group of the first ones that makes a reference."""
 
 from __future__ import annotations
 
@@ -47,24 +47,30 @@ def smoothed(image: Image) -> tuple[Image, float]:
 
 
 class Stack:
-    """Sum of aligned frames and how many of them reached each pixel."""
+    """Sum of aligned frames and how many of them reached each pixel: `sum`, `count` (ny, nx) float32, `frames`."""
 
     def __init__(self, shape: tuple[int, int]) -> None:
-        self._sum = np.zeros(shape, np.float32)
-        self._count = np.zeros(shape, np.float32)
+        self.sum = np.zeros(shape, np.float32)
+        self.count = np.zeros(shape, np.float32)
         self.frames = 0
 
     def add(self, image: Image, sign: int = 1) -> None:
         """Add an aligned frame (NaN = no data), or with sign -1 take it out again."""
         valid = np.isfinite(image)
-        np.add(self._sum, np.float32(sign) * image, out=self._sum, where=valid)
-        self._count += np.float32(sign) * valid
+        np.add(self.sum, np.float32(sign) * image, out=self.sum, where=valid)
+        self.count += np.float32(sign) * valid
         self.frames += sign
+
+    def merge(self, other: Stack) -> None:
+        """Add the frames of another stack."""
+        self.sum += other.sum
+        self.count += other.count
+        self.frames += other.frames
 
     def mean(self) -> Image:
         """Mean image, float32; NaN where less than half of the frames have data, for there the noise is another."""
-        enough = self._count > 0.5 * self.frames
-        return np.divide(self._sum, self._count, out=np.full_like(self._sum, np.nan), where=enough)
+        enough = self.count > 0.5 * self.frames
+        return np.divide(self.sum, self.count, out=np.full_like(self.sum, np.nan), where=enough)
 
 
 class Group:
@@ -133,45 +139,3 @@ class Group:
         mx, my = sum(p.dx for p in self._positions) / n, sum(p.dy for p in self._positions) / n
         self._positions = [Shift(p.dx - mx, p.dy - my) for p in self._positions]
         self._all = None
-
-
-class RollingMean:
-    """Cumulative mean of aligned frames up to `memory`, exponential with that weight from then on.
-
-    Frames come in batches, so that the reference changes a few times a second and not with each frame.
-    """
-
-    def __init__(self, image: Image, frames: int, memory: int) -> None:
-        self.image = image
-        self._frames = float(frames)
-        self._memory = float(memory)
-        self._sum_squares = 1.0 / frames  # of the weights of all frames so far
-        self._batch = Stack((image.shape[0], image.shape[1]))
-        self._scratch = np.empty(image.shape, np.float32)
-
-    @property
-    def frames(self) -> float:
-        """As many independent frames as would give the same noise."""
-        return 1.0 / self._sum_squares
-
-    @property
-    def pending(self) -> int:
-        """Frames in the batch that is being collected."""
-        return self._batch.frames
-
-    def add(self, work: Image, position: Shift) -> None:
-        """Add a calibrated frame at its position in this mean, px."""
-        self._batch.add(aligned(spline_of(work), position, self._scratch))
-
-    def merge(self) -> float:
-        """Take the batch in; returns its weight in the new mean."""
-        count = self._batch.frames
-        self._frames = min(self._frames + count, max(self._memory, count))
-        weight = count / self._frames
-        fresh = self._batch.mean()
-        known, new = np.isfinite(self.image), np.isfinite(fresh)
-        blended = self.image + np.float32(weight) * (fresh - self.image)
-        self.image = np.where(known & new, blended, np.where(known, self.image, np.float32(np.nan)))
-        self._sum_squares = (1.0 - weight) ** 2 * self._sum_squares + weight**2 / count
-        self._batch = Stack((self.image.shape[0], self.image.shape[1]))
-        return weight

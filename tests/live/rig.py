@@ -8,8 +8,8 @@ import numpy as np
 from rtreg.estimators.registrar import Registrar
 from rtreg.live.controller import Controller
 from rtreg.live.engine import Engine
+from rtreg.live.policy import ReferencePolicy
 from rtreg.live.quality import QualityGate
-from rtreg.live.reference import ReferencePolicy
 from rtreg.records import Frame, Shift
 from rtreg.simulate import Detector, Motion, Scene, SimulatedCamera
 

@@ -15,11 +15,11 @@ from rig import MS, Loop, engine, spoiled
 from rtreg.errors import ConfigError, FrameError
 from rtreg.live.controller import Controller
 from rtreg.live.engine import CHANGED_AFTER
-from rtreg.live.reference import ReferencePolicy
+from rtreg.live.policy import ReferencePolicy
 from rtreg.records import Order, Shift, State, Tick, Verdict
 from rtreg.simulate import Detector, Motion, Scene, SimulatedCamera
 
-POLICIES = ["anchored", "mean", "fixed"]
+POLICIES = ["anchored", "exponential", "window", "mean", "fixed"]
 
 
 def policy(name, **options):
@@ -56,7 +56,7 @@ def test_measures_against_the_references_own_position(name, kind):
     zero = np.abs(errors.mean(axis=0)) / sigma  # the zero point of 1 or 4 noisy frames
     assert (zero <= 3.5 / math.sqrt(1 if name == "fixed" else 4)).all()
     # the reported sigma has the reference's noise in it, which is the same for all frames: the scatter has not
-    frames = {"fixed": 1, "mean": 4, "anchored": math.inf}[name]
+    frames = 1 if name == "fixed" else 4
     np.testing.assert_allclose(errors.std(axis=0) / sigma, math.sqrt(1 / (1 + 1 / frames)), atol=0.2)
 
 

@@ -1,11 +1,11 @@
-"""Averages of aligned frames."""
+"""Aligned frames, their sums, the group of the first ones."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from rtreg.live.stacking import Group, RollingMean, Stack, aligned, smoothed, spline_of
+from rtreg.live.stacking import Group, Stack, aligned, smoothed, spline_of
 from rtreg.records import Shift
 
 CORE = np.s_[2:-2, 2:-2]  # nearer to the border a moved frame is not trusted
@@ -48,32 +48,6 @@ def test_group_leaves_the_frame_out_and_centres_its_positions():
         group.place(moved)
     assert group.next_pair()[2] == pytest.approx((2.0, 1.0))
     assert group.work_left == 3
-
-
-def test_rolling_mean_is_cumulative_then_exponential():
-    rolling = RollingMean(np.zeros((9, 10), np.float32), frames=4, memory=8)
-    assert rolling.frames == 4
-    for _ in range(4):
-        rolling.add(np.full((9, 10), 1.0, np.float32), Shift(0.0, 0.0))
-    assert rolling.merge() == 0.5
-    np.testing.assert_allclose(rolling.image[CORE], 0.5, atol=1e-6)
-    assert rolling.frames == pytest.approx(8.0)
-    for _ in range(4):
-        rolling.add(np.full((9, 10), 1.5, np.float32), Shift(0.0, 0.0))
-    assert rolling.merge() == 0.5
-    np.testing.assert_allclose(rolling.image[CORE], 1.0, atol=1e-6)
-    # weights 1/16 x 8 and 1/8 x 4: the noise of 1 / sum of squares frames
-    assert rolling.frames == pytest.approx(1.0 / (8 / 16**2 + 4 / 8**2))
-
-
-def test_rolling_noise_is_as_stated():
-    rng = np.random.default_rng(1)
-    rolling = RollingMean(rng.normal(size=(8, 64, 64)).mean(axis=0).astype(np.float32), frames=8, memory=24)
-    for _ in range(12):
-        for _ in range(4):
-            rolling.add(rng.normal(size=(64, 64)).astype(np.float32), Shift(0.0, 0.0))
-        rolling.merge()
-    assert rolling.image[CORE].var() * rolling.frames == pytest.approx(1.0, rel=0.1)
 
 
 def test_smoothed_says_how_quiet_it_is():

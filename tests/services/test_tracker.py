@@ -27,8 +27,8 @@ from rtreg.io.sockets import (
 from rtreg.live.bookkeeper import Bookkeeper
 from rtreg.live.controller import Controller
 from rtreg.live.engine import CHANGED_AFTER, Engine
+from rtreg.live.policy import ReferencePolicy
 from rtreg.live.quality import QualityGate
-from rtreg.live.reference import ReferencePolicy
 from rtreg.records import (
     Frame,
     Order,

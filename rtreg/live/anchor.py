@@ -1,0 +1,119 @@
+"""The mean of the first frames, kept as it was: in it a rolling reference is measured, so that its walk is known."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rtreg.estimators.registrar import Registrar
+from rtreg.live.rolling import Rolling
+from rtreg.live.structure import likeness
+from rtreg.records import Shift
+
+Image = npt.NDArray[Any]
+
+RAMP_SHARE = 4  # of the time between two measurements goes by while the output follows the last one
+PRIOR_WEIGHT = 4.0  # measurements that the first guess of the walk counts for
+LEFT_OVER = 0.5  # of what the mean is found to walk between two measurements: how well one of them knows its place
+LEAST_LIKENESS = 0.7  # of the mean and the anchor: below, the scene has become another and says little of its place
+
+
+class Anchor:
+    """Where a rolling mean stands in the mean of the first frames, and how well that is known.
+
+    Parameters
+    ----------
+    image : (ny, nx) float32
+        The mean of the first frames; NaN where unknown.
+    registrar : Registrar
+        For images of that shape; its reference is replaced.
+    every : int
+        Learnt frames between two measurements.
+    correct : bool
+        Whether the output is to be corrected for the walk; if not it is only reported.
+    frame_variance : float
+        Of a frame's position on one axis, px².
+
+    Notes
+    -----
+    A frame that is aligned with the mean stands, to first order, where the mean stands whatever its noise, so the
+    mean walks by little: by what noise does to its gradients, and by the interpolation. That little is not modelled
+    but measured: `walk` follows from how far the mean is found from where it was last found. The mutable state is
+    `image`, the offset of the output (`now`, moving by `part` for `left` more frames to `target`), the sum of those
+    squared innovations and their number, frames since the last measurement, and what was carried over from former
+    anchors: the place (`_base`) and the variance of the present one.
+    """
+
+    def __init__(self, image: Image, registrar: Registrar, *, every: int, correct: bool, frame_variance: float) -> None:
+        self.image, self._registrar = image, registrar
+        self._every, self._ramp, self._correct = every, max(1, every // RAMP_SHARE), correct
+        self.now = self.target = self._part = self._base = Shift(0.0, 0.0)
+        self._left = 0
+        self._since = 0
+        self._innovation = PRIOR_WEIGHT * frame_variance / 256.0
+        self._count = PRIOR_WEIGHT
+        self._carried = 0.0
+        self.hand_overs = 0
+
+    @property
+    def walk(self) -> float:
+        """1-sigma distance of the reference's zero from where it began, as far as the output has it, px."""
+        return math.sqrt(self.walk_variance)
+
+    @property
+    def walk_variance(self) -> float:
+        """`walk` squared, of one axis."""
+        off = self.target
+        if self._correct:
+            off = Shift(self.target.dx - self.now.dx, self.target.dy - self.now.dy)
+        return self._carried + self._unknown + 0.5 * (off.dx * off.dx + off.dy * off.dy)
+
+    @property
+    def _unknown(self) -> float:
+        """Variance of where the mean stands against where it was last found, px²."""
+        return (LEFT_OVER + (1.0 - LEFT_OVER) * self._since / self._every) * self._innovation / self._count
+
+    def advance(self) -> None:
+        """One more frame of output: the offset follows what was measured."""
+        if self._left:
+            self._left -= 1
+            self.now = Shift(self.now.dx + self._part.dx, self.now.dy + self._part.dy)
+
+    def learnt(self, frames: int) -> None:
+        """So many more frames are in the mean."""
+        self._since += frames
+
+    @property
+    def due(self) -> bool:
+        """Whether the mean is to be measured now."""
+        return self._since >= self._every
+
+    def measure(self, rolling: Rolling) -> None:
+        """Find the mean in the anchor; where it is another scene by now, it takes over from where it was last found."""
+        # the mean has less noise, so it is the reference; only what both know, or a filled border would pull
+        common = np.where(np.isfinite(self.image), rolling.image, np.float32(math.nan))
+        self._registrar.set_reference(common, reference_frames=rolling.frames, calibrated=True)
+        guess = Shift(self._base.dx - self.target.dx, self._base.dy - self.target.dy)
+        found = self._registrar.measure(self.image, guess=guess, calibrated=True)
+        if not found.ok or likeness(common, self.image) < LEAST_LIKENESS:
+            self._hand_over(rolling)
+            return
+        before, self.target = self.target, Shift(self._base.dx - found.dx, self._base.dy - found.dy)
+        dx, dy = self.target.dx - before.dx, self.target.dy - before.dy
+        self._innovation += 0.5 * (dx * dx + dy * dy)
+        self._count += 1.0
+        self._since = 0
+        if self._correct:
+            self._left = self._ramp
+            dx, dy = self.target.dx - self.now.dx, self.target.dy - self.now.dy
+            self._part = Shift(dx / self._ramp, dy / self._ramp)
+
+    def _hand_over(self, rolling: Rolling) -> None:
+        """The mean is the anchor from now on: nothing moves, but what was not known of its place stays unknown."""
+        self._carried += self._unknown
+        self._base, self._since = self.target, 0
+        self.image = rolling.image
+        self.hand_overs += 1

@@ -1,0 +1,108 @@
+"""Means of aligned frames that roll on with the stream. Frames come in batches, so that the reference changes a few
+times a second and not with each frame; every pixel knows by itself how many frames it has seen, so that a field that
+drifts is learnt where it had no data before, and kept where it has none now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rtreg.live.stacking import Stack, aligned, spline_of
+from rtreg.records import Shift
+
+Image = npt.NDArray[Any]
+
+KNOWN_FROM = 0.5  # of the frames that others have seen: a pixel with fewer is too noisy to be used with them
+BLOCKS = 16  # a window forgets a sixteenth of its memory at a time, and keeps that many images
+
+
+class Rolling:
+    """A mean that collects frames in a batch until they are merged in.
+
+    Parameters
+    ----------
+    image : (ny, nx) float32
+        The mean to start from; NaN where unknown.
+    frames : int
+        How many frames it is the mean of.
+    memory : int
+        Frames to remember.
+    """
+
+    def __init__(self, image: Image, frames: int, memory: int) -> None:
+        self.image = image
+        self._memory = float(memory)
+        self._shape = (image.shape[0], image.shape[1])
+        self._batch = Stack(self._shape)
+        self._scratch = np.empty(self._shape, np.float32)
+
+    frames: float  # as many independent frames as would give the same noise
+
+    @property
+    def pending(self) -> int:
+        """Frames in the batch that is being collected."""
+        return self._batch.frames
+
+    def add(self, work: Image, position: Shift) -> None:
+        """Add a calibrated frame at its position in this mean, px."""
+        self._batch.add(aligned(spline_of(work), position, self._scratch))
+
+    def merge(self) -> None:
+        """Take the batch in."""
+        batch, self._batch = self._batch, Stack(self._shape)
+        self._merge(batch)
+
+    def _merge(self, batch: Stack) -> None:
+        raise NotImplementedError
+
+
+class RollingMean(Rolling):
+    """Cumulative mean of aligned frames up to `memory`, exponential with that weight from then on."""
+
+    def __init__(self, image: Image, frames: int, memory: int) -> None:
+        super().__init__(image, frames, memory)
+        known = np.isfinite(image)
+        self._mean = np.where(known, image, np.float32(0.0))
+        self._seen = np.where(known, np.float32(frames), np.float32(0.0))  # frames at each pixel, up to the memory
+        self._most = float(frames)  # of `_seen`, as if no pixel had ever been without data
+        self.frames = float(frames)
+
+    def _merge(self, batch: Stack) -> None:
+        count = batch.frames
+        memory = max(self._memory, count)
+        self._most = min(self._most + count, memory)
+        weight = count / self._most
+        self.frames = 1.0 / ((1.0 - weight) ** 2 / self.frames + weight**2 / count)
+        self._seen = np.minimum(self._seen + batch.count, np.float32(memory))
+        fresh = batch.sum - batch.count * self._mean
+        self._mean += np.divide(fresh, self._seen, out=np.zeros_like(fresh), where=batch.count > 0)
+        self.image = np.where(self._seen >= np.float32(KNOWN_FROM * self._most), self._mean, np.float32(np.nan))
+
+
+class WindowMean(Rolling):
+    """Mean of the last `memory` aligned frames."""
+
+    def __init__(self, image: Image, frames: int, memory: int) -> None:
+        super().__init__(image, frames, memory)
+        first = Stack(self._shape)
+        known = np.isfinite(image)
+        first.count += np.float32(frames) * known
+        np.multiply(image, np.float32(frames), out=first.sum, where=known)
+        first.frames = frames
+        self._blocks = [first]
+        self.frames = float(frames)
+
+    def _merge(self, batch: Stack) -> None:
+        if len(self._blocks) > 1 and self._blocks[-1].frames + batch.frames <= self._memory / BLOCKS:
+            self._blocks[-1].merge(batch)
+        else:
+            self._blocks.append(batch)
+        while sum(block.frames for block in self._blocks[1:]) >= self._memory:
+            del self._blocks[0]
+        total = Stack(self._shape)
+        for block in self._blocks:
+            total.merge(block)
+        self.frames = float(total.frames)
+        self.image = total.mean()
