@@ -54,6 +54,7 @@ FUNCTION_SECONDS = 1.0  # the planner's limit for a function form: its size may 
 _log = logging.getLogger(__name__)
 _planner = threading.RLock()
 _wisdom_read = False
+_keep_wisdom = True  # on disk, and what is there is taken
 
 
 class PlanFacts(NamedTuple):
@@ -346,6 +347,8 @@ def save_wisdom() -> bool:
     """Write what the planner knows, and what other processes have written meanwhile; False if that cannot be done."""
     import pyfftw
 
+    if not _keep_wisdom:
+        return False
     with _planner:
         load_wisdom()  # merge: another process may have planned other sizes
         path = wisdom_path()
@@ -357,6 +360,37 @@ def save_wisdom() -> bool:
             _log.info("FFTW wisdom is not kept: %s", error)
             return False
         return True
+
+
+def wisdom_text() -> str:
+    """What this process's planner knows, as it stands in the file."""
+    import pyfftw
+
+    with _planner:
+        parts = (part.decode("ascii") for part in pyfftw.export_wisdom())
+        return json.dumps(dict(zip(_PRECISIONS, parts, strict=True)))
+
+
+def adopt_wisdom(text: str) -> bool:
+    """Plan with what another process knew, and with nothing else; before the first plan. What is on disk is left alone.
+
+    Returns
+    -------
+    bool
+        False when FFTW does not take it: another version, or another kind of CPU.
+    """
+    global _wisdom_read, _keep_wisdom
+    import pyfftw
+
+    with _planner:
+        _wisdom_read, _keep_wisdom = True, False
+        try:
+            stored = json.loads(text)
+            parts = tuple(stored[name].encode("ascii") for name in _PRECISIONS)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return False
+        pyfftw.forget_wisdom()
+        return any(pyfftw.import_wisdom(parts))
 
 
 _PRECISIONS = ("double", "single", "long double")  # the order of pyfftw's tuples

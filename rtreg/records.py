@@ -197,7 +197,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     `sent`, `recv`, `start`, `done`, `out` and `valid_until` are CLOCK_MONOTONIC ns of this host (`sent` is the
     camera's, comparable when the frame's host is ours); `host` is the host whose clock that is, so that a consumer
     elsewhere knows that it cannot judge them. `lost` and `skipped` count since the last correction. `truth` is the
-    frame's true shift, passed on from a simulator.
+    frame's true shift, passed on from a simulator. `event` is the `n` of the `Event` that it answers.
     """
 
     sent: int = 0
@@ -210,6 +210,7 @@ class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     skipped: int = 0
     host: str = ""
     truth: Shift | None = None
+    event: int = 0
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -219,6 +220,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     args: dict[str, Any] = {}
     epoch: int = 0
     seq: int = 0
+    n: int = 0
 
 
 class Tick(msgspec.Struct, frozen=True, kw_only=True):
@@ -226,3 +228,32 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
 
     mono_ns: int
     t_ns: int = 0
+    n: int = 0
+
+
+class Intake(msgspec.Struct, frozen=True, kw_only=True):
+    """What one receive brought and when it was looked at: with the frames themselves, enough to do the same again.
+
+    `mono_ns` and `t_ns` are CLOCK_MONOTONIC and UTC at that time; `frame` is the newest one's (epoch, seq,
+    recv_mono_ns), `skipped` those passed over for it, (epoch, seq), `refused` the reason, and the identity if known,
+    of each message that broke the protocol.
+    """
+
+    mono_ns: int
+    t_ns: int
+    frame: tuple[int, int, int] | None = None
+    skipped: tuple[tuple[int, int], ...] = ()
+    refused: tuple[tuple[str, tuple[int, int] | None], ...] = ()
+    n: int = 0
+
+
+# All that an engine sees besides the pixels. `n` counts a tracker's events from 1: a gap in it is a gap in the record.
+Event = Order | Tick | Intake
+
+
+class Checkpoint(NamedTuple):
+    """What a tracker knew after its event `n`; `run` is a random number that it took at its start."""
+
+    n: int
+    run: int
+    body: dict[str, Any]

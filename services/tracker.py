@@ -7,6 +7,8 @@ import time
 from collections import deque
 from typing import Any, NamedTuple
 
+import msgspec
+
 from rtreg import build
 from rtreg.errors import ConfigError, DeviceError, RtregError
 from rtreg.io.actuators import where
@@ -22,8 +24,8 @@ from rtreg.io.sockets import (
     StatusPublisher,
 )
 from rtreg.live.bookkeeper import Bookkeeper
-from rtreg.live.engine import CHANGED_AFTER, Engine
-from rtreg.records import Frame, Reception, State, Tick
+from rtreg.live.engine import CHANGED_AFTER
+from rtreg.records import Frame, Order, Reception, State, Tick
 from rtreg.services.journal import Journal
 
 STATUS_NS = 1_000_000_000
@@ -87,16 +89,16 @@ def deliver(books: Bookkeeper, frame: Frame, results: ResultPublisher, journal: 
     return True
 
 
-def start_from_device(engine: Engine, endpoint: str, journal: Journal) -> None:
-    """Let an absolute loop go on from where the device is; from 0 if no device says so."""
+def device_order(endpoint: str, journal: Journal) -> Order | None:
+    """The order to let an absolute loop go on from where the device is; None, for from 0, if no device says so."""
     try:
         with DeviceClient(endpoint) as device:
             at = where(device, WHERE_MS)
     except DeviceError as error:
         journal.say(f"the loop starts from 0, since the device does not say where it is: {error}")
-        return
-    engine.start_from(at)
+        return None
     journal.say(f"the loop starts from where the device is: {at[0]:g}, {at[1]:g}")
+    return Order(do="start_from", args={"position": list(at)})
 
 
 def obey(books: Bookkeeper, request: Request, sockets: Sockets) -> bool:
@@ -109,11 +111,11 @@ def obey(books: Bookkeeper, request: Request, sockets: Sockets) -> bool:
         sockets.control.reply(request, {"state": str(State.STOPPING)})
         return True
     try:
-        reply = books.engine.handle(order)
+        applied, reply = books.obey(order)
     except ConfigError as error:
         sockets.control.refuse(request, str(error))
         return False
-    sockets.results.send_order(order)
+    sockets.results.send_event(applied)
     sockets.control.reply(request, reply)
     return False
 
@@ -149,13 +151,17 @@ class Loop:
             while not (stop or self._asked_to_stop):
                 self._turn(stop)
         finally:
-            self._sockets.results.send(*self._books.farewell(time.monotonic_ns()))
+            last = self._books.farewell(time.monotonic_ns())
+            self._sockets.results.send_event(Order(do="stop", n=self._books.events))
+            self._sockets.results.send(*last)
 
     def _find_device(self) -> None:
         """Before the loop is closed for the first time: an absolute position has to start from somewhere."""
         if not self._has_position and self._books.engine.status()["controller"]["mode"] == "absolute":
             self._has_position = True
-            start_from_device(self._books.engine, self._device, self._journal)
+            order = device_order(self._device, self._journal)
+            if order is not None:
+                self._sockets.results.send_event(self._books.obey(order)[0])
 
     def _turn(self, stop: Stop) -> None:
         books, sockets = self._books, self._sockets
@@ -163,9 +169,11 @@ class Loop:
         if got is not None:
             if got.frame is not None and self._warmth.lacks((got.frame.pixels.shape, got.frame.pixels.dtype)):
                 self._change(got.frame, stop)
-            frame = books.admit(got, time.monotonic_ns(), time.time_ns())
+            now, utc_now = time.monotonic_ns(), time.time_ns()
+            frame = books.admit(got, now, utc_now)
             if frame is not None and deliver(books, frame, sockets.results, self._journal):
                 self._spoke = time.monotonic_ns()
+            sockets.results.send_event(books.intake(got, now, utc_now))
             self._complain(got)
         now = time.monotonic_ns()
         if now - self._spoke >= self._tick_ms * 1_000_000:
@@ -196,8 +204,9 @@ class Loop:
     def _tick(self, now: int) -> None:
         self._spoke = now
         tick = Tick(mono_ns=now, t_ns=time.time_ns())
-        self._sockets.results.send_tick(tick)
-        self._sockets.results.send(*self._books.tick(tick))
+        said = self._books.tick(tick)
+        self._sockets.results.send_event(msgspec.structs.replace(tick, n=self._books.events))
+        self._sockets.results.send(*said)
 
     def _complain(self, got: Reception) -> None:
         for error, sample in got.refused:

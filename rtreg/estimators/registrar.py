@@ -232,6 +232,7 @@ class Registrar:
         self._reference, self._good, self._frames = work, good, frames
         self._searcher: Searcher | None = None
         self._tracker = self._new_tracker()
+        self._searched_with = self._tracker.weights
 
     def _pixel_noise(self) -> PixelNoise:
         """Variance of a frame's pixels on the reference's grid, ADU²; ones until it is known."""
@@ -256,7 +257,8 @@ class Registrar:
         p, q = self._variance_line
         return np.full(self.shape, p, np.float32), q
 
-    def _new_tracker(self) -> Tracker:
+    def _new_tracker(self, everywhere: bool | None = None) -> Tracker:
+        """A tracker for the reference as it is; the pixels it uses are its own choice, or `everywhere` a given one."""
         noise = self._pixel_noise()
         # noise that is not known yet cannot be taken out of the reference
         frames = self._frames if self.noise.known or self._variance_line else math.inf
@@ -265,16 +267,18 @@ class Registrar:
         make = functools.partial(
             Tracker, self._reference, noise=noise, reference_frames=frames, slack=self.slack, spline=self._spline
         )
-        if math.isinf(frames):
+        self._everywhere = everywhere is True
+        if math.isinf(frames) or everywhere:
             return make(good=self._good)
         good = significant(self._reference, noise.total / np.float32(frames), self._good)
         tracker = make(good=good)
-        if good is self._good or not tracker.noisy:
+        if everywhere is False or good is self._good or not tracker.noisy:
             return tracker
         # whether structure is in few places, or everywhere below the noise, shows in what can be had of it
-        everywhere = make(good=self._good)
+        rival = make(good=self._good)
         dy, dx = self._start.dy, self._start.dx
-        return min(tracker, everywhere, key=lambda one: one.expected_sigma(dy, dx))
+        self._everywhere = rival.expected_sigma(dy, dx) < tracker.expected_sigma(dy, dx)
+        return rival if self._everywhere else tracker
 
     def prepare(self) -> None:
         """Do now what the next `measure` would need after a new reference: cut templates, or spectra to search with."""
@@ -289,7 +293,8 @@ class Registrar:
         if noise_filter is not None:
             mean = np.float32(self._tracker.mean)
             reference = noise_filter.denoise(reference - mean) + mean
-        self._searcher = Searcher(reference, self._tracker.weights, self.max_shift)
+        self._searched_with = self._tracker.weights
+        self._searcher = Searcher(reference, self._searched_with, self.max_shift)
         return self._searcher
 
     def _find_star(self) -> None:
@@ -300,6 +305,60 @@ class Registrar:
         self._star_known = True
         if self._star is None:
             self.last_transition = "no star stands out in the reference: tracked by the fit"
+
+    def snapshot(self) -> dict[str, Any]:
+        """What the next answers depend on besides the options: plain data, and arrays that the next call may change."""
+        searcher: bool | Image = self._searcher is not None
+        if searcher and self._searched_with is not self._tracker.weights:
+            searcher = self._searched_with
+        return {
+            "reference": self._reference,
+            "good": self._good,
+            "frames": self._frames,
+            "searcher": searcher,
+            "start": tuple(self._start),
+            "locked": self.locked,
+            "last_transition": self.last_transition,
+            "contrast": self._contrast,
+            "variance_line": self._variance_line,
+            "faintest": self._faintest,
+            "least_level": self._least_level,
+            "baseline": self._baseline,
+            "scale": self._scale,
+            "star_known": self._star_known,
+            "everywhere": self._everywhere,
+            "tracker": self._tracker.snapshot(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Be as the registrar that gave `snapshot`, with the same options, was: the next answers are the same ones.
+
+        Raises `FrameError` when the images in it are not of this registrar's shape.
+        """
+        self._reference, self._good = (self._image(state[n], t) for n, t in (("reference", "f4"), ("good", "?")))
+        self._frames = float(state["frames"])
+        line = state["variance_line"]
+        self._variance_line = None if line is None else (float(line[0]), float(line[1]))
+        self._faintest, self._least_level = float(state["faintest"]), float(state["least_level"])
+        self._contrast, self._baseline = float(state["contrast"]), float(state["baseline"])
+        self._start = Shift(*map(float, state["start"]))
+        self._scale, self._unseen = float(state["scale"]), None
+        self._tracker = self._new_tracker(bool(state["everywhere"]))
+        self._tracker.restore(state["tracker"])
+        if state["star_known"]:
+            self._find_star()
+        self.locked, self.last_transition = bool(state["locked"]), str(state["last_transition"])
+        self._searcher = None
+        if state["searcher"] is not False:
+            self._new_searcher()
+            if state["searcher"] is not True:  # made before the noise was known
+                self._searched_with = self._image(state["searcher"], "f4")
+                self._searcher = Searcher(self._reference, self._searched_with, self.max_shift)
+
+    def _image(self, image: Any, kind: str) -> Image:
+        if not isinstance(image, np.ndarray) or image.shape != self.shape or image.dtype != np.dtype(kind):
+            raise FrameError(f"a stored image is {np.shape(image)}, not {self.shape} of {np.dtype(kind)}")
+        return np.array(image)  # a copy: what is stored may be read-only
 
     # -- one frame ------------------------------------------------------------------------------------------------
 

@@ -175,6 +175,7 @@ class Tracker:
         self._offset = self.mean  # of the last frame: where the next one's is looked for
         self._lost = np.zeros((4, 4))
         self._window: Window | None = None
+        self._cut_at: tuple[float, float] | None = None  # (dy, dx) that the window was made about
         self._normal = np.zeros((4, 4))
         self._parts = np.zeros((3, 4, 4))  # covariance by quiet noise, by light, and what reference noise counted twice
         self._entries: tuple[tuple[float, float, float, float], ...] = ()  # of `_parts`: what every frame needs
@@ -240,7 +241,7 @@ class Tracker:
         if not (np.isfinite(covariance).all() and covariance[2, 2] > 0.0 and covariance[3, 3] > 0.0):
             return False
         gauss_newton.combine(inverse[[0, 2, 3]], self._cut, self._combined)
-        self._normal, self._parts, self._window = normal, parts, window
+        self._normal, self._parts, self._window, self._cut_at = normal, parts, window, (dy, dx)
         self._entries = tuple(_entries(part) for part in parts)
         self._bounds[:] = window.low, window.high
         self._sigma = math.sqrt(min(covariance[2, 2], covariance[3, 3]))
@@ -249,6 +250,17 @@ class Tracker:
     def expected_sigma(self, dy: float, dx: float) -> float:
         """Smaller error of dy and dx, px, of a frame as bright as the reference at this shift; inf if there is none."""
         return self._sigma if self._ready(dy, dx) else math.inf
+
+    def snapshot(self) -> dict[str, Any]:
+        """What the next fit depends on besides the arguments of the constructor."""
+        return {"cut_at": self._cut_at, "offset": self._offset}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Be as the tracker that gave `snapshot`, made with the same arguments, was."""
+        self._offset = float(state["offset"])
+        if state["cut_at"] is not None:
+            dy, dx = state["cut_at"]
+            self.prepare_for(float(dy), float(dx))
 
     def _window_at(self, dy: float, dx: float) -> Window:
         return Window.about(dy, dx, self.slack, self.shape, self._inner, self._spline.reach)

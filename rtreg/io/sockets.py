@@ -21,7 +21,7 @@ from rtreg.errors import ConfigError, WireError
 from rtreg.io import wire
 from rtreg.io.address import check_bindable, hold_ipc, resolve
 from rtreg.io.realtime import host_id
-from rtreg.records import Delivery, Frame, Order, Reception, Refusal, Result, Tick
+from rtreg.records import Checkpoint, Delivery, Event, Frame, Reception, Refusal, Result
 
 __all__ = [
     "ControlClient",
@@ -29,9 +29,9 @@ __all__ = [
     "CorrectionSubscriber",
     "DeviceClient",
     "DeviceServer",
+    "EventSubscriber",
     "FramePublisher",
     "FrameSubscriber",
-    "OrderSubscriber",
     "Request",
     "ResultPublisher",
     "StatusPublisher",
@@ -240,7 +240,7 @@ class FrameSubscriber(_Socket):
 
 
 class ResultPublisher(_Socket):
-    """Corrections and orders out, on one socket, so that a subscriber to both sees them in their order."""
+    """Corrections and events out, on one socket, so that a subscriber to both sees them in their order."""
 
     def __init__(self, endpoint: str, stream: str, *, allow_public: bool = False) -> None:
         self.stream = wire.stream_name(stream)
@@ -250,13 +250,13 @@ class ResultPublisher(_Socket):
         """Publish a correction."""
         self._socket.send_multipart(wire.pack_correction(result, delivery))
 
-    def send_order(self, order: Order) -> None:
-        """Publish an order as it is applied."""
-        self._socket.send_multipart(wire.pack_order(self.stream, order))
+    def send_event(self, event: Event) -> None:
+        """Publish an order, a tick or an intake as it has been applied."""
+        self._socket.send_multipart(wire.pack_event(self.stream, event))
 
-    def send_tick(self, tick: Tick) -> None:
-        """Publish a tick as it is applied."""
-        self._socket.send_multipart(wire.pack_tick(self.stream, tick))
+    def send_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Publish a checkpoint."""
+        self._socket.send_multipart(wire.pack_checkpoint(self.stream, checkpoint), copy=False)
 
 
 class StatusPublisher(_Socket):
@@ -309,11 +309,11 @@ class CorrectionSubscriber(_Subscriber[wire.Correction]):
         super().__init__(endpoint, wire.topic("c", wire.stream_name(stream)), wire.unpack_correction)
 
 
-class OrderSubscriber(_Subscriber[Order | Tick]):
-    """Orders and ticks in; they are published where corrections are."""
+class EventSubscriber(_Subscriber[Event]):
+    """Orders, ticks and intakes in; they are published where corrections are."""
 
     def __init__(self, endpoint: str, stream: str) -> None:
-        super().__init__(endpoint, wire.topic("o", wire.stream_name(stream)), wire.unpack_order)
+        super().__init__(endpoint, wire.topic("o", wire.stream_name(stream)), wire.unpack_event)
 
 
 class StatusSubscriber(_Subscriber[dict[str, Any]]):

@@ -20,11 +20,15 @@ import numpy as np
 import numpy.typing as npt
 
 from rtreg.errors import ConfigError, WireError
+from rtreg.io import checkpoint as checkpoints
 from rtreg.records import (
+    Checkpoint,
     Command,
     Delivery,
     Estimate,
+    Event,
     Frame,
+    Intake,
     Order,
     ReferenceInfo,
     Result,
@@ -40,19 +44,20 @@ __all__ = [
     "VERSION",
     "Buffer",
     "Correction",
+    "pack_checkpoint",
     "pack_correction",
+    "pack_event",
     "pack_frame",
     "pack_map",
-    "pack_order",
     "pack_status",
-    "pack_tick",
     "stream_name",
     "topic",
     "unpack_answer",
+    "unpack_checkpoint",
     "unpack_correction",
+    "unpack_event",
     "unpack_frame",
     "unpack_map",
-    "unpack_order",
     "unpack_status",
 ]
 
@@ -65,7 +70,7 @@ MAX_NESTING: Final = 8
 Buffer = bytes | bytearray | memoryview
 Body = dict[str, Any]
 Identity = tuple[int, int]  # (epoch, seq)
-Letter = Literal["f", "c", "o", "s"]
+Letter = Literal["f", "c", "o", "s", "k"]
 T = TypeVar("T")
 
 # Never np.dtype(header): a dtype string can describe structures, objects and sub-arrays.
@@ -161,22 +166,54 @@ class _CorrectionBody(msgspec.Struct):
     valid_until: int
     host: str = ""
     truth: Pair | None = None
+    event: Count = 0
 
 
-class _OrderBody(msgspec.Struct):
-    kind: Literal["order"]
+class _OrderBody(msgspec.Struct, tag_field="kind", tag="order"):
     stream: Stream
     do: str
     args: dict[str, Any]
     epoch: Count
     seq: Count
+    n: Count = 0
+
+    def record(self) -> Event:
+        return Order(do=self.do, args=self.args, epoch=self.epoch, seq=self.seq, n=self.n)
 
 
-class _TickBody(msgspec.Struct):
-    kind: Literal["tick"]
+class _TickBody(msgspec.Struct, tag_field="kind", tag="tick"):
     stream: Stream
     mono_ns: int
     t_ns: int
+    n: Count = 0
+
+    def record(self) -> Event:
+        return Tick(mono_ns=self.mono_ns, t_ns=self.t_ns, n=self.n)
+
+
+class _IntakeBody(msgspec.Struct, tag_field="kind", tag="intake"):
+    stream: Stream
+    mono_ns: int
+    t_ns: int
+    frame: tuple[Count, Count, int] | None = None
+    skipped: tuple[tuple[Count, Count], ...] = ()
+    refused: tuple[tuple[str, tuple[Count, Count] | None], ...] = ()
+    n: Count = 0
+
+    def record(self) -> Event:
+        return Intake(
+            mono_ns=self.mono_ns, t_ns=self.t_ns, frame=self.frame, skipped=self.skipped, refused=self.refused, n=self.n
+        )
+
+
+class _CheckpointHead(msgspec.Struct):
+    kind: Literal["checkpoint"]
+    stream: Stream
+    n: Count
+    run: Count
+
+
+_EVENT_BODY: Final[Any] = _OrderBody | _TickBody | _IntakeBody  # told apart by "kind"
 
 
 def stream_name(name: str) -> str:
@@ -274,30 +311,24 @@ def pack_correction(result: Result, delivery: Delivery) -> list[Buffer]:
         "skipped": delivery.skipped,
         "valid_until": delivery.valid_until,
         "host": delivery.host,
+        "event": delivery.event,
     }
     if delivery.truth is not None:
         body["truth"] = delivery.truth
     return [topic("c", result.stream), pack_map(body)]
 
 
-def pack_order(stream: str, order: Order) -> list[Buffer]:
-    """``[topic, map]`` of an order as applied, with the (epoch, seq) of the frame it precedes."""
-    body = {
-        "v": VERSION,
-        "kind": "order",
-        "stream": stream,
-        "do": order.do,
-        "args": order.args,
-        "epoch": order.epoch,
-        "seq": order.seq,
-    }
+def pack_event(stream: str, event: Event) -> list[Buffer]:
+    """``[topic, map]`` of an order as applied, of a tick, or of what a receive brought: one topic, in their order."""
+    kind = type(event).__name__.lower()
+    body = {"v": VERSION, "kind": kind, "stream": stream, **msgspec.structs.asdict(event)}
     return [topic("o", stream), pack_map(body)]
 
 
-def pack_tick(stream: str, tick: Tick) -> list[Buffer]:
-    """``[topic, map]`` of a tick; it travels with the orders, in their order."""
-    body = {"v": VERSION, "kind": "tick", "stream": stream, "mono_ns": tick.mono_ns, "t_ns": tick.t_ns}
-    return [topic("o", stream), pack_map(body)]
+def pack_checkpoint(stream: str, checkpoint: Checkpoint) -> list[Buffer]:
+    """``[topic, map, body]`` of a checkpoint; under a topic of its own, since it is too large for most subscribers."""
+    head = {"v": VERSION, "kind": "checkpoint", "stream": stream, "n": checkpoint.n, "run": checkpoint.run}
+    return [topic("k", stream), pack_map(head), checkpoints.pack(checkpoint.body)]
 
 
 def pack_status(stream: str, content: Body) -> list[Buffer]:
@@ -510,21 +541,25 @@ def unpack_correction(parts: Sequence[Buffer]) -> Correction:
         truth=None if body.truth is None else Shift(*body.truth),
         lost=body.lost,
         skipped=body.skipped,
+        event=body.event,
     )
     return Correction(result, delivery)
 
 
-def unpack_order(parts: Sequence[Buffer]) -> Order | Tick:
-    """An order or a tick from its two parts; raises `WireError`."""
+def unpack_event(parts: Sequence[Buffer]) -> Event:
+    """An order, a tick or an intake from its two parts; raises `WireError`."""
     _parts(parts, 2)
-    raw = unpack_map(parts[1])
-    if raw.get("kind") == "tick":
-        tick = _convert(raw, _TickBody)
-        _check_topic(parts[0], "o", tick.stream)
-        return Tick(mono_ns=tick.mono_ns, t_ns=tick.t_ns)
-    body = _convert(raw, _OrderBody)
+    body: _OrderBody | _TickBody | _IntakeBody = _convert(unpack_map(parts[1]), _EVENT_BODY)
     _check_topic(parts[0], "o", body.stream)
-    return Order(do=body.do, args=body.args, epoch=body.epoch, seq=body.seq)
+    return body.record()
+
+
+def unpack_checkpoint(parts: Sequence[Buffer]) -> Checkpoint:
+    """A checkpoint from its three parts; raises `WireError`."""
+    _parts(parts, 3)
+    head = _convert(unpack_map(parts[1]), _CheckpointHead)
+    _check_topic(parts[0], "k", head.stream)
+    return Checkpoint(head.n, head.run, checkpoints.unpack(parts[2]))
 
 
 def unpack_status(parts: Sequence[Buffer]) -> Body:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from rtreg.estimators.registrar import Registrar
 from rtreg.live.rolling import Rolling
+from rtreg.live.stacking import stored_image
 from rtreg.live.structure import likeness
 from rtreg.records import Shift
 
@@ -75,6 +76,24 @@ class Anchor:
     def _unknown(self) -> float:
         """Variance of where the mean stands against where it was last found, px²."""
         return (LEFT_OVER + (1.0 - LEFT_OVER) * self._since / self._every) * self._innovation / self._count
+
+    def snapshot(self) -> dict[str, Any]:
+        """All of it but the policy; the image is the one in use."""
+        return {
+            "image": self.image,
+            "registrar": self._registrar.snapshot(),
+            "places": (self.now, self.target, self._part, self._base),
+            "numbers": (self._innovation, self._count, self._carried),
+            "counts": (self._left, self._since, self.hand_overs),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Be as the anchor of the same policy that gave `snapshot`."""
+        self.image = stored_image(state["image"], self.image.shape)
+        self._registrar.restore(state["registrar"])
+        self.now, self.target, self._part, self._base = (Shift(*map(float, place)) for place in state["places"])
+        self._innovation, self._count, self._carried = map(float, state["numbers"])
+        self._left, self._since, self.hand_overs = map(int, state["counts"])
 
     def advance(self) -> None:
         """One more frame of output: the offset follows what was measured."""

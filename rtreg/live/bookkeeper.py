@@ -15,6 +15,7 @@ from rtreg.records import (
     Delivery,
     Estimate,
     Frame,
+    Intake,
     Order,
     Reception,
     ReferenceInfo,
@@ -45,8 +46,9 @@ class Bookkeeper:
 
     Notes
     -----
-    The mutable state is the engine, `ledger`, `latencies`, the last result, and what has been lost and skipped since
-    the last correction. Times are handed in: `now` is CLOCK_MONOTONIC ns.
+    The mutable state is the engine, `ledger`, `latencies`, `events`, the last result, and what has been lost and
+    skipped since the last correction. Times are handed in: `now` is CLOCK_MONOTONIC ns. All that changes anything is
+    an `Event`, and `events` counts them: whoever repeats them, with the frames, gets the same corrections.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Bookkeeper:
         self.engine = engine
         self.ledger = Ledger()
         self.latencies = Latencies()
+        self.events = 0
         self._stream, self._facts, self._host = stream, facts or {}, host
         self._max_age, self._valid_for = round(max_age_ms * 1e6), round(valid_for_ms * 1e6)
         self._clock_bound = None if clock_bound_ms is None else round(clock_bound_ms * 1e6)
@@ -72,7 +75,8 @@ class Bookkeeper:
         self._rates = {"frames_hz": 0.0, "corrections_hz": 0.0}
 
     def admit(self, got: Reception, now: int, utc_now: int) -> Frame | None:
-        """Account for all that came; the frame to work on, if it is new and fresh."""
+        """Account for all that came; the frame to work on, if it is new and fresh. An event: see `intake`."""
+        self.events += 1
         for refusal in got.refused:
             self.ledger.refuse(refusal.error.identity, refusal.error.reason)
         for frame in got.skipped:
@@ -87,6 +91,18 @@ class Bookkeeper:
             self.ledger.record(newest.epoch, newest.seq, "rejected", "age")
             return None
         return newest
+
+    def intake(self, got: Reception, now: int, utc_now: int) -> Intake:
+        """What has just been admitted, as an event."""
+        newest = got.frame
+        return Intake(
+            mono_ns=now,
+            t_ns=utc_now,
+            frame=None if newest is None else (newest.epoch, newest.seq, newest.recv_mono_ns),
+            skipped=tuple((frame.epoch, frame.seq) for frame in got.skipped),
+            refused=tuple((refusal.error.reason, refusal.error.identity) for refusal in got.refused),
+            n=self.events,
+        )
 
     def _age(self, frame: Frame, now: int, utc_now: int) -> int:
         """How old a frame is, ns: by one host's clock, else by UTC if its error is bounded, else since receipt."""
@@ -125,19 +141,21 @@ class Bookkeeper:
             skipped=skipped,
             host=self._host,
             truth=frame.truth,
+            event=self.events,
         )
         self._lost, self._skipped = lost, 0
         return delivery
 
     def tick(self, tick: Tick) -> tuple[Result, Delivery]:
-        """What to publish when no frame came; before the first one, that there is no reference."""
+        """What to publish when no frame came; before the first one, that there is no reference. An event."""
+        self.events += 1
         result = self.engine.tick(tick)
         if result is None:
             result = self._nothing(State.NO_REFERENCE)
         else:
             self._last = result
         now = tick.mono_ns
-        return result, Delivery(out=now, valid_until=now + self._valid_for, host=self._host)
+        return result, Delivery(out=now, valid_until=now + self._valid_for, host=self._host, event=self.events)
 
     def _nothing(self, state: State) -> Result:
         """What can be said while no frame has come; its command says that there is no position yet."""
@@ -155,7 +173,8 @@ class Bookkeeper:
         )
 
     def farewell(self, now: int) -> tuple[Result, Delivery]:
-        """The last correction: STOPPING, with nothing in it to act on."""
+        """The last correction: STOPPING, with nothing in it to act on. An event."""
+        self.events += 1
         last = self._last or self._nothing(State.STOPPING)
         command = last.command
         if command.mode == "increment":
@@ -163,7 +182,19 @@ class Bookkeeper:
         result = msgspec.structs.replace(
             last, state=State.STOPPING, estimate=Estimate(), command=command, held="STOPPING"
         )
-        return result, Delivery(out=now, valid_until=now, host=self._host)
+        return result, Delivery(out=now, valid_until=now, host=self._host, event=self.events)
+
+    def obey(self, order: Order) -> tuple[Order, dict[str, Any]]:
+        """Let the engine carry out an order: that order as an event, and what to add to the reply.
+
+        Raises
+        ------
+        ConfigError
+            It cannot be, and has changed nothing.
+        """
+        reply = self.engine.handle(order)
+        self.events += 1
+        return msgspec.structs.replace(order, n=self.events), reply
 
     def order(self, body: dict[str, Any]) -> Order:
         """A control request as an order, with the frame it precedes."""
@@ -171,6 +202,25 @@ class Bookkeeper:
         epoch, seq = (last.epoch, min(last.seq + 1, _LARGEST_SEQ)) if last else (0, 0)
         args = {key: value for key, value in body.items() if key not in ("v", "do")}
         return Order(do=str(body.get("do")), args=args, epoch=epoch, seq=seq)
+
+    def snapshot(self) -> dict[str, Any]:
+        """All that the next corrections depend on besides the configuration: see `Engine.snapshot`."""
+        last = self._last
+        return {
+            "engine": self.engine.snapshot(),
+            "ledger": self.ledger.snapshot(),
+            "events": self.events,
+            "lost": self._lost,
+            "skipped": self._skipped,
+            "last": None if last is None else msgspec.to_builtins(last),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a `snapshot`; raises as `Engine.restore`."""
+        self.engine.restore(state["engine"])
+        self.ledger.restore(state["ledger"])
+        self.events, self._lost, self._skipped = int(state["events"]), int(state["lost"]), int(state["skipped"])
+        self._last = None if state["last"] is None else msgspec.convert(state["last"], Result)
 
     def rate(self, now: int) -> None:
         """Take the rates since the last call."""

@@ -125,6 +125,16 @@ class Controller:
         u = (0.0, 0.0) if self.mode == "increment" else self._position
         return Command(u=u, unit=self.unit, mode=self.mode)
 
+    def snapshot(self) -> dict[str, Any]:
+        """Where the loop is; its numbers are the constructor's, or retuned since."""
+        return {"closed": self.closed, "set_point": self.set_point, "position": self._position}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from where the controller that gave `snapshot` was."""
+        (dx, dy), (u0, u1) = state["set_point"], state["position"]
+        self.closed, self.set_point = bool(state["closed"]), Shift(float(dx), float(dy))
+        self._position = (float(u0), float(u1))
+
     def _bounded(self, move: float) -> float:
         return move if self.max_step is None else min(self.max_step, max(-self.max_step, move))
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rtreg.errors import ConfigError, FrameError
-from rtreg.estimators.registrar import Registrar
+from rtreg.estimators.registrar import DTYPES, Registrar
 from rtreg.live.controller import Controller
 from rtreg.live.policy import ReferencePolicy
 from rtreg.live.quality import QualityGate
@@ -19,6 +19,8 @@ from rtreg.noise import NoiseModel
 from rtreg.records import Estimate, Frame, Order, ReferenceInfo, Result, Shift, State, Tick, Verdict
 
 NS = 1_000_000_000
+_DTYPES = {dtype.str: dtype for dtype in DTYPES}  # never np.dtype of what is stored
+_KEPT_OF_LAST = ("stream", "epoch", "seq", "t_ns", "recv_mono_ns")  # of the last frame, for a snapshot
 CHANGED_AFTER = 5  # frames of another kind in a row: no longer strays, the stream has changed
 
 
@@ -78,6 +80,7 @@ class Engine:
         self._good_ns = 0  # receive time of the last frame that was not held, or of the first since it is known
         self._period_ns = 0
         self._problem = ""
+        self._retuned: dict[str, Any] = {}  # what is no longer as configured
 
     def __repr__(self) -> str:
         return f"<Engine {self._stream} {self.state}, reference {self._identity}, {self._controller!r}>"
@@ -146,6 +149,7 @@ class Engine:
             "pause": lambda: self._pause(True),
             "resume": lambda: self._pause(False),
             "dither": self._dither,
+            "start_from": self._start_from,
             "retune": self._retune,
         }
         if order.do not in actions:
@@ -154,10 +158,6 @@ class Engine:
             return actions[order.do](**order.args)
         except TypeError as error:
             raise ConfigError(f"order {order.do!r} with {order.args}: {error}") from None
-
-    def start_from(self, position: tuple[float, float]) -> None:
-        """Where the device is, in the controller's unit: an absolute loop goes on from there."""
-        self._controller.start_from(position)
 
     def _new_reference(self) -> dict[str, Any]:
         self._drop_reference("")
@@ -186,6 +186,14 @@ class Engine:
         self._controller.set_point = Shift(float(dx), float(dy))
         return {"set_point": [float(dx), float(dy)]}
 
+    def _start_from(self, position: tuple[float, float]) -> dict[str, Any]:
+        """Where the device is, in the controller's unit: an absolute loop goes on from there."""
+        at = tuple(position) if isinstance(position, (list, tuple)) else ()
+        if len(at) != 2 or not all(isinstance(u, (int, float)) and np.isfinite(u) for u in at):
+            raise ConfigError(f"start from {position!r}: two finite numbers, in the controller's unit")
+        self._controller.start_from((float(at[0]), float(at[1])))
+        return {"position": [float(at[0]), float(at[1])]}
+
     def _retune(self, **values: Any) -> dict[str, Any]:
         if not values:
             raise ConfigError("retune what? name at least one of " + ", ".join(self._tunable()))
@@ -203,6 +211,7 @@ class Engine:
         except ConfigError:
             self._controller.retune(**before)  # all or none
             raise
+        self._retuned |= values
         return {"retuned": dict(values)}
 
     def _tunable(self) -> tuple[str, ...]:
@@ -227,6 +236,52 @@ class Engine:
             "lock": registrar.last_transition if registrar else "",
             "controller": self._controller.status(),
         }
+
+    def snapshot(self) -> dict[str, Any]:
+        """All that the next results depend on besides the configuration: plain data, and arrays of the moment.
+
+        Between two frames, after `learn`. The arrays are the engine's own: put them away before the next frame.
+        """
+        last, reference = self._last, self._reference
+        return {
+            "state": str(self.state),
+            "paused": self.paused,
+            "identity": self._identity,
+            "geometry": _plain(self._geometry),
+            "other": _plain(self._other),
+            "others": self._others,
+            "last": None if last is None else {name: getattr(last, name) for name in _KEPT_OF_LAST},
+            "good_ns": self._good_ns,
+            "period_ns": self._period_ns,
+            "problem": self._problem,
+            "retuned": self._retuned,
+            "gate": self._gate.snapshot(),
+            "controller": self._controller.snapshot(),
+            "reference": None if reference is None else reference.snapshot(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a `snapshot`: with the same configuration and frames, the same results to the last bit.
+
+        Raises
+        ------
+        FrameError, ConfigError
+            The snapshot does not go with this configuration.
+        """
+        self.state, self.paused, self._identity = State(state["state"]), bool(state["paused"]), int(state["identity"])
+        self._geometry, self._other = _geometry(state["geometry"]), _geometry(state["other"])
+        self._others, self._problem = int(state["others"]), str(state["problem"])
+        self._good_ns, self._period_ns = int(state["good_ns"]), int(state["period_ns"])
+        self._last = None if state["last"] is None else Frame(pixels=np.empty((0, 0)), **state["last"])
+        if state["retuned"]:
+            self._retune(**state["retuned"])
+        self._gate.restore(state["gate"])
+        self._controller.restore(state["controller"])
+        self._reference = None
+        if state["reference"] is not None:
+            noise = self._noise_for(_constants(self._geometry))
+            self._reference = Reference(self._policy, self._make, noise, self._identity)
+            self._reference.restore(state["reference"])
 
     def warm_up(self, shape: tuple[int, int], dtype: Any) -> None:
         """Compile every kernel and make every plan that frames of this shape and dtype will need."""
@@ -338,3 +393,23 @@ def _described(geometry: tuple[Any, ...]) -> str:
     names = ("roi", "bin", "gain", "read_noise", "offset", "saturation")
     more = [f"{name} {value}" for name, value in zip(names, geometry[2:], strict=True) if value is not None]
     return " ".join([str(geometry[0]), str(geometry[1]), *more])
+
+
+def _plain(geometry: tuple[Any, ...]) -> list[Any]:
+    """A geometry as plain data."""
+    return [*geometry[:1], *(dtype.str for dtype in geometry[1:2]), *geometry[2:]]
+
+
+def _geometry(plain: list[Any]) -> tuple[Any, ...]:
+    """The geometry that `_plain` was given."""
+    if not plain:
+        return ()
+    shape, dtype, roi, binning, *constants = plain
+    pairs = (None if pair is None else tuple(pair) for pair in (roi, binning))
+    return (tuple(shape), _DTYPES[str(dtype)], *pairs, *constants)
+
+
+def _constants(geometry: tuple[Any, ...]) -> Frame:
+    """A frame without pixels that has the detector constants of a geometry."""
+    gain, read_noise, offset, saturation = geometry[4:] or (None,) * 4
+    return Frame(pixels=np.empty((0, 0)), gain=gain, read_noise=read_noise, offset=offset, saturation=saturation)

@@ -31,6 +31,15 @@ class _Span:
         self.received = 1
         self.bits = 1  # bit i: highest - i was received
 
+    def snapshot(self) -> tuple[int, int, int, bytes]:
+        return self.first, self.highest, self.received, self.bits.to_bytes(WINDOW // 8, "little")
+
+    @classmethod
+    def restored(cls, first: int, highest: int, received: int, bits: bytes) -> _Span:
+        span = cls(highest)
+        span.first, span.received, span.bits = first, received, int.from_bytes(bits, "little") & _MASK
+        return span
+
     def knows(self, seq: int) -> bool:
         behind = self.highest - seq
         return 0 <= behind < WINDOW and bool(self.bits >> behind & 1)
@@ -76,6 +85,22 @@ class Ledger:
 
     def __repr__(self) -> str:
         return f"<Ledger received {self.received}, lost {self.lost}, corrected {self.corrected}>"
+
+    def snapshot(self) -> dict[str, Any]:
+        """All of the accounts as plain data."""
+        return {
+            "spans": [[epoch, *span.snapshot()] for epoch, span in self._spans.items()],
+            "closed": [self._closed_lost, self._closed_received],
+            "counts": [self.epochs, self.corrected, self.skipped, self.duplicate],
+            "reasons": [dict(self.held), dict(self.rejected), dict(self.unattributable)],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a `snapshot`."""
+        self._spans = OrderedDict((int(epoch), _Span.restored(*span)) for epoch, *span in state["spans"])
+        self._closed_lost, self._closed_received = map(int, state["closed"])
+        self.epochs, self.corrected, self.skipped, self.duplicate = map(int, state["counts"])
+        self.held, self.rejected, self.unattributable = map(Counter, state["reasons"])
 
     def knows(self, epoch: int, seq: int) -> bool:
         """Whether this frame has been recorded already."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from rtreg.errors import ConfigError
 from rtreg.records import Estimate, Shift, Verdict
@@ -80,6 +81,16 @@ class QualityGate:
     def forget(self) -> None:
         """Start afresh: a new reference has its own zero and its own chi²."""
         self._baseline, self._last, self._candidate, self._seen = math.nan, None, None, 0
+
+    def snapshot(self) -> dict[str, Any]:
+        """What judgements depend on besides the limits."""
+        return {"baseline": self._baseline, "last": self._last, "candidate": self._candidate, "seen": self._seen}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Judge on as the gate that gave `snapshot`."""
+        self._baseline, self._seen = float(state["baseline"]), int(state["seen"])
+        last, candidate = (None if s is None else Shift(*map(float, s)) for s in (state["last"], state["candidate"]))
+        self._last, self._candidate = last, candidate
 
     def _jumped(self, shift: Shift) -> bool:
         if self._last is None or _distance(shift, self._last) <= self.max_jump:

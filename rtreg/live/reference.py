@@ -27,6 +27,10 @@ LONGEST_PIECE_NS = 1_000_000_000  # what slow cameras leave for one piece of wor
 STEP_COST_NS = 150  # a pixel: one leave-one-out measurement of the group, generously
 
 
+# what a snapshot takes as it is
+_PLAIN = ("identity", "ready", "age", "_misses", "_rolled", "_renewed", "_last_ns", "_learnt_ns", "_period_ns")
+
+
 class MakeRegistrar(Protocol):
     """`Registrar` with its options already given: from a reference image to the estimator for it."""
 
@@ -64,6 +68,40 @@ class Reference:
         self._renewed = False  # the mean has changed, the registrar has not been told yet
         self._last_ns = self._learnt_ns = 0  # receive times, CLOCK_MONOTONIC
         self._period_ns = LONGEST_PIECE_NS
+
+    def snapshot(self) -> dict[str, Any]:
+        """What is known besides policy and noise: plain data, and arrays that the next frame may change."""
+        parts = {"registrar": self.registrar, "group": self._group, "rolling": self._rolling, "anchor": self._anchor}
+        return {
+            **{name: getattr(self, name) for name in _PLAIN},
+            "members": self.members,
+            "zero": self._zero,
+            **{name: None if part is None else part.snapshot() for name, part in parts.items()},
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Be as the reference of the same policy and noise that gave `snapshot`, between two frames."""
+        for name in _PLAIN:
+            setattr(self, name, type(getattr(self, name))(state[name]))
+        self.members = [(int(epoch), int(seq)) for epoch, seq in state["members"]]
+        (xx, xy), (_, yy) = state["zero"]
+        self._zero = ((float(xx), float(xy)), (float(xy), float(yy)))
+        self._fresh = None
+        if state["registrar"] is None:
+            return
+        image = state["registrar"]["reference"]
+        self._use(image, 1.0, calibrated=True)
+        assert self.registrar is not None
+        self.registrar.restore(state["registrar"])
+        if state["group"] is not None:
+            self._group = Group(self.registrar.shape)
+            self._group.restore(state["group"])
+        if state["rolling"] is not None:
+            self._rolling = self._new_rolling(image, 1)
+            self._rolling.restore(state["rolling"])
+        if state["anchor"] is not None:
+            self._anchor = self._new_anchor(image, 1.0, 0.0)
+            self._anchor.restore(state["anchor"])
 
     def info(self) -> ReferenceInfo:
         """Identity, age and estimated walk, as published; the walk of a reference that does not roll is 0."""
@@ -173,8 +211,11 @@ class Reference:
         self._group = None
         self.ready = True
         if self._policy.rolls:
-            make = WindowMean if self._policy.policy == "window" else RollingMean
-            self._rolling = make(image, frames, self._policy.memory)
+            self._rolling = self._new_rolling(image, frames)
+
+    def _new_rolling(self, image: Image, frames: int) -> Rolling:
+        make = WindowMean if self._policy.policy == "window" else RollingMean
+        return make(image, frames, self._policy.memory)
 
     def _use(self, image: Image, frames: float, *, calibrated: bool) -> None:
         self.registrar = self._registrar(image, frames, calibrated=calibrated)
@@ -204,15 +245,18 @@ class Reference:
     def _drop_anchor(self, estimate: Estimate) -> Anchor:
         """The anchor at the group's mean, whose place is as uncertain as one frame's, over the number of frames."""
         assert self._rolling is not None
-        frames, policy = self._rolling.frames, self._policy
+        frames = self._rolling.frames
         self._zero = _scaled(estimate.covariance, 1.0 / (frames + 1.0))
         (xx, _), (_, yy) = estimate.covariance
+        return self._new_anchor(self._rolling.image, frames, 0.5 * (xx + yy) * frames / (frames + 1.0))
+
+    def _new_anchor(self, image: Image, frames: float, frame_variance: float) -> Anchor:
         return Anchor(
-            self._rolling.image,
-            self._registrar(self._rolling.image, frames, calibrated=True),
-            every=policy.anchor_every,
-            correct=policy.policy == "anchored",
-            frame_variance=0.5 * (xx + yy) * frames / (frames + 1.0),
+            image,
+            self._registrar(image, frames, calibrated=True),
+            every=self._policy.anchor_every,
+            correct=self._policy.policy == "anchored",
+            frame_variance=frame_variance,
         )
 
     def _renew(self) -> None:

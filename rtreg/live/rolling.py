@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rtreg.live.stacking import Stack, aligned, spline_of
+from rtreg.live.stacking import Stack, aligned, spline_of, stored_image
 from rtreg.records import Shift
 
 Image = npt.NDArray[Any]
@@ -49,6 +49,15 @@ class Rolling:
         """Add a calibrated frame at its position in this mean, px."""
         self._batch.add(aligned(spline_of(work), position, self._scratch))
 
+    def snapshot(self) -> dict[str, Any]:
+        """All of it but the memory; the arrays are those in use."""
+        return {"image": self.image, "frames": self.frames, "batch": self._batch.snapshot()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Be as the mean of the same kind, shape and memory that gave `snapshot`."""
+        self.image, self.frames = stored_image(state["image"], self._shape), float(state["frames"])
+        self._batch.restore(state["batch"])
+
     def merge(self) -> None:
         """Take the batch in."""
         batch, self._batch = self._batch, Stack(self._shape)
@@ -68,6 +77,16 @@ class RollingMean(Rolling):
         self._seen = np.where(known, np.float32(frames), np.float32(0.0))  # frames at each pixel, up to the memory
         self._most = float(frames)  # of `_seen`, as if no pixel had ever been without data
         self.frames = float(frames)
+
+    def snapshot(self) -> dict[str, Any]:
+        """See `Rolling.snapshot`."""
+        return {**super().snapshot(), "mean": self._mean, "seen": self._seen, "most": self._most}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See `Rolling.restore`."""
+        super().restore(state)
+        self._mean, self._seen = (stored_image(state[name], self._shape) for name in ("mean", "seen"))
+        self._most = float(state["most"])
 
     def _merge(self, batch: Stack) -> None:
         count = batch.frames
@@ -93,6 +112,15 @@ class WindowMean(Rolling):
         first.frames = frames
         self._blocks = [first]
         self.frames = float(frames)
+
+    def snapshot(self) -> dict[str, Any]:
+        """See `Rolling.snapshot`."""
+        return {**super().snapshot(), "blocks": [block.snapshot() for block in self._blocks]}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See `Rolling.restore`."""
+        super().restore(state)
+        self._blocks = [Stack(self._shape).restore(block) for block in state["blocks"]]
 
     def _merge(self, batch: Stack) -> None:
         if len(self._blocks) > 1 and self._blocks[-1].frames + batch.frames <= self._memory / BLOCKS:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rtreg.errors import FrameError
 from rtreg.kernels import bspline
 from rtreg.records import Shift
 
@@ -46,6 +47,13 @@ def smoothed(image: Image) -> tuple[Image, float]:
     return np.ascontiguousarray(out), float(1.0 / np.sum(kernel**2) ** 2)
 
 
+def stored_image(image: Any, shape: tuple[int, ...]) -> Image:
+    """An image out of a snapshot as one to go on with, float32; `FrameError` if it is not of this shape."""
+    if not isinstance(image, np.ndarray) or image.shape != shape:
+        raise FrameError(f"a stored image is {np.shape(image)}, not {shape}")
+    return np.array(image, np.float32)
+
+
 class Stack:
     """Sum of aligned frames and how many of them reached each pixel: `sum`, `count` (ny, nx) float32, `frames`."""
 
@@ -60,6 +68,16 @@ class Stack:
         np.add(self.sum, np.float32(sign) * image, out=self.sum, where=valid)
         self.count += np.float32(sign) * valid
         self.frames += sign
+
+    def snapshot(self) -> dict[str, Any]:
+        """All of it; the arrays change with the next `add`."""
+        return {"sum": self.sum, "count": self.count, "frames": self.frames}
+
+    def restore(self, state: dict[str, Any]) -> Stack:
+        """Be as the stack of the same shape that gave `snapshot`; returns itself."""
+        self.sum, self.count = (stored_image(state[name], self.sum.shape) for name in ("sum", "count"))
+        self.frames = int(state["frames"])
+        return self
 
     def merge(self, other: Stack) -> None:
         """Add the frames of another stack."""
@@ -92,6 +110,18 @@ class Group:
 
     def __len__(self) -> int:
         return len(self._splines)
+
+    def snapshot(self) -> dict[str, Any]:
+        """All of it, arrays included."""
+        whole = None if self._all is None else self._all.snapshot()
+        return {"splines": self._splines, "positions": self._positions, "turn": self._turn, "all": whole}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Be as the group of the same shape that gave `snapshot`."""
+        self._splines = [stored_image(spline, self._shape) for spline in state["splines"]]
+        self._positions = [Shift(float(dx), float(dy)) for dx, dy in state["positions"]]
+        self._turn = int(state["turn"])
+        self._all = None if state["all"] is None else Stack(self._shape).restore(state["all"])
 
     def add(self, work: Image, position: Shift) -> None:
         """Add a frame at its first, rough position, px."""

@@ -45,7 +45,7 @@ def write(path, n=20, **options):
             writer.add(wire.pack_frame(one), 1000 + index)
             writer.add(wire.pack_frame(other), 1000 + index)
             writer.add(wire.pack_correction(*correction(index)), 1000 + index)
-            writer.add(wire.pack_tick("cam", Tick(mono_ns=index)), 1000 + index)
+            writer.add(wire.pack_event("cam", Tick(mono_ns=index)), 1000 + index)
             if index % 4 == 3:
                 writer.flush()
     return path
@@ -82,7 +82,7 @@ def test_messages_come_in_the_order_they_were_written(good):
     with Recording(good) as recording:
         kinds = "".join(item.kind for item in recording.items())
         assert kinds == "ffco" * 20
-        ticks = [wire.unpack_order(item.parts) for item in recording.items("o")]
+        ticks = [wire.unpack_event(item.parts) for item in recording.items("o")]
         assert [tick.mono_ns for tick in ticks] == list(range(20))
 
 
@@ -154,7 +154,7 @@ def test_damage_in_a_closed_file_is_an_error_when_it_is_come_upon(tmp_path, good
 def test_order_survives(tmp_path):
     order = Order(do="dither", args={"dx": 1.0, "dy": 2.0}, epoch=3, seq=4)
     with RecordingWriter(tmp_path / "o.mcap") as writer:
-        writer.add(wire.pack_order("cam", order), 1)
+        writer.add(wire.pack_event("cam", order), 1)
     with Recording(tmp_path / "o.mcap") as recording:
         (item,) = recording.items("o")
-        assert wire.unpack_order(item.parts) == order
+        assert wire.unpack_event(item.parts) == order

@@ -227,12 +227,12 @@ def test_corrections_orders_and_ticks_keep_their_order():
     with (
         sockets.ResultPublisher(ANY, "cam") as publisher,
         sockets.CorrectionSubscriber(publisher.endpoint, "cam") as corrections,
-        sockets.OrderSubscriber(publisher.endpoint, "cam") as orders,
+        sockets.EventSubscriber(publisher.endpoint, "cam") as orders,
     ):
         link(lambda: publisher.send(RESULT, Delivery()), corrections.receive)
-        link(lambda: publisher.send_tick(Tick(mono_ns=0)), orders.receive)
-        publisher.send_order(Order(do="open"))
-        publisher.send_tick(Tick(mono_ns=9))
+        link(lambda: publisher.send_event(Tick(mono_ns=0)), orders.receive)
+        publisher.send_event(Order(do="open"))
+        publisher.send_event(Tick(mono_ns=9))
         publisher.send(RESULT, Delivery(out=8))
         assert [until(lambda: orders.receive(100)) for _ in range(2)] == [Order(do="open"), Tick(mono_ns=9)]
         assert until(lambda: corrections.receive(100)).delivery.out == 8

@@ -17,6 +17,7 @@ from rtreg.records import (
     Delivery,
     Estimate,
     Frame,
+    Intake,
     Order,
     ReferenceInfo,
     Result,
@@ -190,7 +191,7 @@ def test_constants_at_their_limits_are_taken():
 
 @given(st.lists(st.binary(max_size=200), max_size=4))
 def test_random_bytes_raise_nothing_but_wire_errors(parts):
-    for unpack in (wire.unpack_frame, wire.unpack_correction, wire.unpack_order, wire.unpack_status):
+    for unpack in (wire.unpack_frame, wire.unpack_correction, wire.unpack_event, wire.unpack_status):
         with pytest.raises(WireError):
             unpack(parts)
 
@@ -258,7 +259,7 @@ def test_a_correction_is_plain_messagepack_for_others():
     assert plain["lat"] == {"sent": 1, "recv": 2, "start": 3, "done": 4, "out": 5}
     assert set(plain) == {
         "v", "kind", "stream", "epoch", "seq", "t_ns", "shift", "cov", "chi2", "contrast", "regime", "verdict", "state",
-        "command", "unit", "mode", "ref", "lat", "lost", "skipped", "valid_until", "host", "truth",
+        "command", "unit", "mode", "ref", "lat", "lost", "skipped", "valid_until", "host", "truth", "event",
     }  # fmt: skip
 
 
@@ -277,14 +278,23 @@ def test_a_reason_we_do_not_know_is_still_a_reason():
 
 def test_orders_ticks_and_status_come_back():
     order = Order(do="dither", args={"dx": 0.5, "dy": -1.0}, epoch=1, seq=2)
-    assert wire.unpack_order(wire.pack_order("cam1", order)) == order
-    assert wire.unpack_order(wire.pack_tick("cam1", Tick(mono_ns=3, t_ns=4))) == Tick(mono_ns=3, t_ns=4)
+    assert wire.unpack_event(wire.pack_event("cam1", order)) == order
+    assert wire.unpack_event(wire.pack_event("cam1", Tick(mono_ns=3, t_ns=4))) == Tick(mono_ns=3, t_ns=4)
+    intake = Intake(
+        mono_ns=3,
+        t_ns=4,
+        frame=(1, 2**64 - 1, 5),
+        skipped=((1, 7), (1, 8)),
+        refused=(("size", (1, 6)), ("header", None)),
+        n=9,
+    )
+    assert wire.unpack_event(wire.pack_event("cam1", intake)) == intake
     assert wire.unpack_status(wire.pack_status("cam1", {"state": "LOCKED"}))["state"] == "LOCKED"
 
 
 def test_kinds_are_not_taken_for_each_other():
     status = wire.pack_status("cam1", {})
-    for unpack in (wire.unpack_correction, wire.unpack_order):
+    for unpack in (wire.unpack_correction, wire.unpack_event):
         with pytest.raises(WireError, match="kind"):
             unpack(status)
 

@@ -170,7 +170,7 @@ def test_after_the_largest_seq_an_order_still_fits_the_wire(tracker):
     tracker.process(tracker.admit(Reception(frame(2**64 - 2), [], []), 200, 0))
     tracker.process(tracker.admit(Reception(frame(2**64 - 1), [], []), 200, 0))
     order = tracker.order({"do": "open"})
-    assert wire.unpack_order(wire.pack_order("cam", order)) == order
+    assert wire.unpack_event(wire.pack_event("cam", order)) == order
 
 
 def test_the_largest_gap_still_fits_the_wire(tracker):

@@ -266,7 +266,7 @@ def test_a_new_reference_takes_the_dither_with_it():
 
 def test_an_absolute_loop_goes_on_from_where_the_device_is():
     loop = Loop(engine(controller=Controller(gain=0.4)))
-    loop.engine.start_from((-7.0, 2.0))
+    loop.engine.handle(Order(do="start_from", args={"position": [-7.0, 2.0]}))
     loop.mirror = Shift(-7.0, 2.0)
     assert loop.run(1).command.u == (-7.0, 2.0)
     loop.settle()

@@ -20,8 +20,8 @@ from rtreg.io.sockets import (
     ControlClient,
     CorrectionSubscriber,
     DeviceServer,
+    EventSubscriber,
     FramePublisher,
-    OrderSubscriber,
     StatusSubscriber,
 )
 from rtreg.live.bookkeeper import Bookkeeper
@@ -61,15 +61,6 @@ def test_what_was_announced_and_does_not_come_is_not_waited_for():
     assert warmth.lacks(((9, 9), "u2"))
 
 
-class Moved:
-    """An engine's memory of where it was told to start."""
-
-    at = None
-
-    def start_from(self, position):
-        self.at = position
-
-
 class Told(list):
     """A journal."""
 
@@ -82,7 +73,7 @@ class Told(list):
 
 @pytest.mark.parametrize("at", [(3.5, -2.0), None])
 def test_the_loop_starts_from_where_the_device_is_or_from_0(at):
-    engine, journal, stop = Moved(), Told(), threading.Event()
+    journal, stop = Told(), threading.Event()
     with DeviceServer("tcp://127.0.0.1:*") as server:
 
         def serve():
@@ -95,18 +86,17 @@ def test_the_loop_starts_from_where_the_device_is_or_from_0(at):
 
         thread = threading.Thread(target=serve)
         thread.start()
-        tracker.start_from_device(engine, server.endpoint, journal)
+        order = tracker.device_order(server.endpoint, journal)
         stop.set()
         thread.join()
-    assert engine.at == at
+    assert order == (Order(do="start_from", args={"position": list(at)}) if at else None)
     (said,) = journal
     assert ("3.5, -2" if at else "starts from 0") in said
 
 
 def test_without_a_device_the_loop_starts_from_0(free_endpoints):
-    engine, journal = Moved(), Told()
-    tracker.start_from_device(engine, free_endpoints().device, journal)
-    assert engine.at is None
+    journal = Told()
+    assert tracker.device_order(free_endpoints().device, journal) is None
     assert "starts from 0" in journal[0]
 
 
@@ -119,7 +109,7 @@ class Rig:
         self.began = time.monotonic()
         self.publisher = FramePublisher(ends.frames, "cam")
         self.corrections = CorrectionSubscriber(ends.corrections, "cam")
-        self.orders = OrderSubscriber(ends.corrections, "cam")
+        self.orders = EventSubscriber(ends.corrections, "cam")
         self.statuses = StatusSubscriber(ends.status, "cam")
         self.control = ControlClient(ends.control)
 
