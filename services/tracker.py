@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import secrets
 import time
 from collections import deque
 from typing import Any, NamedTuple
@@ -11,8 +12,10 @@ import msgspec
 
 from rtreg import build
 from rtreg.errors import ConfigError, DeviceError, RtregError
+from rtreg.fft import wisdom_text
 from rtreg.io.actuators import where
 from rtreg.io.config import Config
+from rtreg.io.facts import numerics
 from rtreg.io.options import TrackerOptions
 from rtreg.io.realtime import Stop, host_id, quiet, settle
 from rtreg.io.sockets import (
@@ -25,7 +28,7 @@ from rtreg.io.sockets import (
 )
 from rtreg.live.bookkeeper import Bookkeeper
 from rtreg.live.engine import CHANGED_AFTER
-from rtreg.records import Frame, Order, Reception, State, Tick
+from rtreg.records import Checkpoint, Frame, Order, Reception, State, Tick
 from rtreg.services.journal import Journal
 
 STATUS_NS = 1_000_000_000
@@ -128,9 +131,10 @@ class Loop:
     """
 
     def __init__(
-        self, books: Bookkeeper, sockets: Sockets, options: TrackerOptions, journal: Journal, device: str
+        self, books: Bookkeeper, sockets: Sockets, options: TrackerOptions, journal: Journal, config: Config
     ) -> None:
-        self._books, self._sockets, self._journal, self._device = books, sockets, journal, device
+        self._books, self._sockets, self._journal, self._config = books, sockets, journal, config
+        self._device, self._run = config.endpoints.device, secrets.randbits(63)
         self._tick_ms = int(options.tick_ms)
         self._warmth = Warmth()
         self._asked_to_stop = self._has_position = False
@@ -185,9 +189,29 @@ class Loop:
             gc.collect(0)  # what little cyclic garbage a second leaves, since the collector is off
         request = sockets.control.poll()
         if request is not None:
-            if request.body.get("do") == "close":
-                self._find_device()
-            self._asked_to_stop = obey(books, request, sockets)
+            self._answer(request)
+
+    def _answer(self, request: Request) -> None:
+        do = request.body.get("do")
+        if do == "checkpoint":
+            self._tell_all()
+            self._sockets.control.reply(request, {"n": self._books.events})
+            return
+        if do == "close":
+            self._find_device()
+        self._asked_to_stop = obey(self._books, request, self._sockets)
+
+    def _tell_all(self) -> None:
+        """Publish a checkpoint: what it takes to go on from here, for those who record."""
+        config = self._config
+        body = {
+            "books": self._books.snapshot(),
+            "config": {"source": config.source, "stream": config.stream, "tables": config.tables},
+            "host": host_id(),
+            "wisdom": wisdom_text(),
+            "numerics": numerics(),
+        }
+        self._sockets.results.send_checkpoint(Checkpoint(self._books.events, self._run, body))
 
     def _change(self, frame: Frame, stop: Stop) -> None:
         """Warm up for frames of another kind, saying so first; this one will be too old."""
@@ -220,6 +244,7 @@ def main(config: Config) -> int:
         options = build.tracker_options(config)
         granted = settle(options.affinity, options.priority, options.lock_memory)
         engine = build.engine(config)
+        numerics()  # found out once, now: a checkpoint has to be quick
         expected = build.expected(config)
     books = Bookkeeper(
         engine,
@@ -237,7 +262,7 @@ def main(config: Config) -> int:
         ControlServer(ends.control) as control,
         FrameSubscriber(ends.frames, config.stream, max_bytes=int(options.max_frame_mib * 2**20)) as frames,
     ):
-        loop = Loop(books, Sockets(frames, results, status, control), options, journal, ends.device)
+        loop = Loop(books, Sockets(frames, results, status, control), options, journal, config)
         if expected is not None:
             with stop.at_once():
                 loop.warm_up(*expected)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import os
 import platform
 import time
@@ -12,7 +11,6 @@ from typing import Any
 
 from rtreg.cli._json import dumps
 from rtreg.cli._parser import Verbs
-from rtreg.version import __version__
 
 _EPILOG = """\
 What to look for:
@@ -65,14 +63,9 @@ def collect() -> dict[str, dict[str, Any]]:
 
 
 def _versions() -> dict[str, Any]:
-    names = ("numpy", "numba", "pyfftw", "pyzmq", "msgpack", "msgspec", "astropy", "pymmcore-plus")
-    versions: dict[str, Any] = {"rtreg": __version__, "python": platform.python_version()}
-    for name in names:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = None
-    return versions
+    from rtreg.io.facts import versions
+
+    return versions(("numpy", "numba", "pyfftw", "pyzmq", "msgpack", "msgspec", "mcap", "astropy", "pymmcore-plus"))
 
 
 def _fft() -> dict[str, Any]:
@@ -88,22 +81,16 @@ def _fft() -> dict[str, Any]:
 
 
 def _cpu() -> dict[str, Any]:
+    from rtreg.io.facts import cpu_model
+
     return {
-        "model": _cpu_model(),
+        "model": cpu_model(),
         "cores": os.cpu_count(),
         "usable": _usable_cores(),
         "isolated": _read("/sys/devices/system/cpu/isolated"),
         "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         "kernel": f"{platform.system()} {platform.release()}",
     }
-
-
-def _cpu_model() -> str | None:
-    for line in (_read("/proc/cpuinfo") or "").splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() == "model name":
-            return value.strip()
-    return platform.processor() or None
 
 
 def _usable_cores() -> int | None:

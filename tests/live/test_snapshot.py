@@ -19,7 +19,6 @@ from rtreg.live.reference import ReferencePolicy
 from rtreg.records import Order, Reception, Tick
 from rtreg.simulate import Motion
 
-
 # what the next frame writes before it reads, or what only says how the last one went
 SCRATCH = {
     "Registrar": {"_work", "_bad", "_scratch_mask", "_searched_with"},

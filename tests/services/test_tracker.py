@@ -14,6 +14,7 @@ from processes import until
 
 from rtreg.errors import ConfigError
 from rtreg.estimators.registrar import Registrar
+from rtreg.io.config import load
 from rtreg.io.options import TrackerOptions
 from rtreg.io.realtime import Stop, host_id
 from rtreg.io.sockets import (
@@ -386,6 +387,9 @@ class Mouth(list):
     def send(self, result, delivery):
         self.append(result)
 
+    def send_event(self, event):
+        assert event.do == "stop"
+
 
 def test_whatever_ends_the_loop_the_last_word_is_stopping(monkeypatch):
     """As a signal does while the engine warms up for another kind of frame: that takes longer than a stop may."""
@@ -393,7 +397,7 @@ def test_whatever_ends_the_loop_the_last_word_is_stopping(monkeypatch):
     engine = Engine(Registrar, reference=ReferencePolicy(), gate=QualityGate(), controller=Controller(closed=False))
     books = Bookkeeper(engine, stream="cam", host="here", max_age_ms=1.0, valid_for_ms=1.0)
     ends = tracker.Sockets(None, mouth, None, None)
-    loop = tracker.Loop(books, ends, TrackerOptions(), Told(), "tcp://127.0.0.1:9")
+    loop = tracker.Loop(books, ends, TrackerOptions(), Told(), load("simulated"))
 
     def signalled(stop):
         raise SystemExit(0)
