@@ -14,8 +14,8 @@ from rtreg.io import checkpoint
 from rtreg.live.bookkeeper import Bookkeeper
 from rtreg.live.controller import Controller
 from rtreg.live.metrics import Ledger
+from rtreg.live.policy import ReferencePolicy
 from rtreg.live.quality import QualityGate
-from rtreg.live.reference import ReferencePolicy
 from rtreg.records import Order, Reception, Tick
 from rtreg.simulate import Motion
 
@@ -26,6 +26,7 @@ SCRATCH = {
     "Searcher": {"_frame", "_frame_spectrum", "_maps", "_explained", "_vertex", "_table", "_plan", "peak"},
     "Group": {"_scratch"},
     "RollingMean": {"_scratch"},
+    "WindowMean": {"_scratch"},
     "Engine": {"_make", "_last"},
     "Reference": {"_make", "_fresh", "_noise", "_policy"},
 }
@@ -33,6 +34,8 @@ SCRATCH = {
 
 POLICIES = [
     ReferencePolicy(frames=4, batch=4, anchor_every=12),
+    ReferencePolicy(policy="exponential", frames=4, batch=3, memory=9),
+    ReferencePolicy(policy="window", frames=4, batch=3, memory=9, anchor_every=6),
     ReferencePolicy(policy="mean", frames=4),
     ReferencePolicy(policy="fixed"),
 ]
