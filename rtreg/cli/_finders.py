@@ -1,19 +1,19 @@
-"""The ways `rtreg register` can measure a shift, each as a function of a frame."""
+"""The ways a shift can be measured, as options of a command line."""
 
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from rtreg.cli._parser import finite, not_negative, positive
 from rtreg.errors import ConfigError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from rtreg.batch.finder import Finder
     from rtreg.noise import NoiseModel
-    from rtreg.records import Estimate
 
     Image = npt.NDArray[Any]
 
@@ -26,29 +26,38 @@ METHODS = {
 _NOISE = ("gain", "read_noise", "offset", "saturation", "dark", "flat", "mask")
 
 
-def finder(args: argparse.Namespace, load: Callable[[str], Image]) -> Callable[[Image], Estimate]:
-    """What measures a frame as the command line asks for it; `ConfigError` where its options contradict each other."""
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options that say how to measure."""
+    parser.add_argument(
+        "--method",
+        choices=tuple(METHODS),
+        default="gn",
+        help="; ".join(f"{name}: {what}" for name, what in METHODS.items()) + " (default: gn)",
+    )
+    parser.add_argument("--err", metavar="FILE", help="1-sigma error of each pixel of the frames; for chi2 and cross")
+    parser.add_argument("--max-shift", type=positive, metavar="PX", help="search only so far (default: everywhere)")
+    noise = parser.add_argument_group("noise, for gn (default: learnt from the residual)")
+    noise.add_argument("--gain", type=positive, metavar="E_PER_ADU", help="electrons per ADU")
+    noise.add_argument("--read-noise", type=not_negative, metavar="E", help="read noise, electrons rms")
+    noise.add_argument("--offset", type=finite, metavar="ADU", help="bias level, ADU")
+    noise.add_argument("--saturation", type=finite, metavar="ADU", help="pixels from here up are ignored")
+    noise.add_argument("--dark", metavar="FILE", help="dark image, ADU; subtracted")
+    noise.add_argument("--flat", metavar="FILE", help="flat field, mean 1; divided out")
+    noise.add_argument("--mask", metavar="FILE", help="pixels that are not 0 here are bad and ignored")
+
+
+def finder(args: argparse.Namespace, reference: Image, load: Callable[[str], Image]) -> Finder:
+    """How the command line asks for frames to be measured; `ConfigError` where its options contradict each other."""
     _check(args)
-    reference = load(args.reference)
-    if args.method == "gn":
-        from rtreg.estimators.registrar import Registrar
+    from rtreg.batch.finder import Finder
 
-        return Registrar(reference, noise=_noise(args, load), max_shift=args.max_shift).measure
-    function, options = _function(args)
-    err = load(args.err) if args.err is not None else None
-
-    def measure(frame: Image) -> Estimate:
-        from rtreg.FITS_tools.methods import measure as measure_by
-        from rtreg.records import Estimate, Shift, Verdict
-
-        dx, dy, ex, ey = measure_by(function, reference, frame, err, options)
-        return Estimate(
-            shift=Shift(dx, dy),
-            covariance=((ex**2, 0.0), (0.0, ey**2)),
-            flags=Verdict.OK if math.isfinite(dx + dy) else Verdict.NAN,
-        )
-
-    return measure
+    return Finder(
+        reference=reference,
+        method=args.method,
+        noise=_noise(args, load) if args.method == "gn" else None,
+        max_shift=args.max_shift,
+        err=load(args.err) if args.err is not None else None,
+    )
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -61,21 +70,6 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError(f"--err goes with --method chi2 or cross; this is {args.method}")
     if args.max_shift is not None and args.method == "chi2":
         raise ConfigError("--max-shift goes with --method gn, cross or dft; chi2 searches everywhere")
-
-
-def _function(args: argparse.Namespace) -> tuple[Callable[..., Any], dict[str, Any]]:
-    """A shift finder, and what to tell it."""
-    if args.method == "chi2":
-        from rtreg.chi2_shifts import chi2_shift
-
-        return chi2_shift, {}
-    if args.method == "cross":
-        from rtreg.cross_correlation_shifts import cross_correlation_shifts
-
-        return cross_correlation_shifts, {"maxoff": args.max_shift}
-    from rtreg.register_images import register_images
-
-    return register_images, {"maxoff": args.max_shift, "usfac": 100}
 
 
 def _noise(args: argparse.Namespace, load: Callable[[str], Image]) -> NoiseModel | None:

@@ -48,3 +48,14 @@ def not_negative(text: str) -> float:
     if value < 0:
         raise argparse.ArgumentTypeError(f"{text!r} must be 0 or above")
     return value
+
+
+def whole(text: str) -> int:
+    """A whole number, 1 or above."""
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be 1 or above")
+    return value

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rtreg.cli._finders import METHODS, finder
+from rtreg.cli._finders import add_options, finder
 from rtreg.cli._json import dumps
-from rtreg.cli._parser import Verbs, finite, not_negative, positive
+from rtreg.cli._parser import Verbs
 from rtreg.errors import FrameError
 
 if TYPE_CHECKING:
@@ -66,22 +66,7 @@ def add(verbs: Verbs[Any]) -> None:
     parser.add_argument("reference", metavar="REF", help="image file of the reference")
     parser.add_argument("frames", metavar="FRAME", nargs="+", help="image files; a stack gives one row a frame")
     parser.add_argument("--json", action="store_true", help="print a JSON array; NaN is written as null")
-    parser.add_argument(
-        "--method",
-        choices=tuple(METHODS),
-        default="gn",
-        help="; ".join(f"{name}: {what}" for name, what in METHODS.items()) + " (default: gn)",
-    )
-    parser.add_argument("--err", metavar="FILE", help="1-sigma error of each pixel of the frames; for chi2 and cross")
-    parser.add_argument("--max-shift", type=positive, metavar="PX", help="search only so far (default: everywhere)")
-    noise = parser.add_argument_group("noise, for gn (default: learnt from the residual)")
-    noise.add_argument("--gain", type=positive, metavar="E_PER_ADU", help="electrons per ADU")
-    noise.add_argument("--read-noise", type=not_negative, metavar="E", help="read noise, electrons rms")
-    noise.add_argument("--offset", type=finite, metavar="ADU", help="bias level, ADU")
-    noise.add_argument("--saturation", type=finite, metavar="ADU", help="pixels from here up are ignored")
-    noise.add_argument("--dark", metavar="FILE", help="dark image, ADU; subtracted")
-    noise.add_argument("--flat", metavar="FILE", help="flat field, mean 1; divided out")
-    noise.add_argument("--mask", metavar="FILE", help="pixels that are not 0 here are bad and ignored")
+    add_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -100,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
 def _measure(args: argparse.Namespace) -> Iterator[Row]:
     from rtreg.io.images import load_image, open_stack
 
-    measure = finder(args, load_image)
+    measure = finder(args, load_image(args.reference), load_image).start()
     to_world = _world(args.reference)
     for path in args.frames:
         with open_stack(path) as stack:

@@ -1,10 +1,11 @@
-"""Images from files, one at a time: FITS, TIFF, ``.npy``, PNG, and folders of them.
+"""Images from files, one at a time: FITS, TIFF, SER, HDF5, ``.npy``, PNG, and folders of them.
 
 Formats differ in how they fail; here each failure is one `FrameError` that names the file and says what is wrong.
 """
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,9 +15,9 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from rtreg.errors import FrameError
+from rtreg.errors import FrameError, RtregError
 
-__all__ = ["Stack", "is_fits", "load_image", "open_stack"]
+__all__ = ["Stack", "file_of", "is_fits", "load_image", "open_stack"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -26,11 +27,12 @@ _DTYPES = ("uint8", "uint16", "int16", "int32", "float32", "float64")
 
 
 class _Source(NamedTuple):
-    """What a format has to offer: how many images, image i as the format stores it, and how to let go."""
+    """What a format has to offer: how many images, image i as it is stored, how to let go, what is known of image i."""
 
     length: int
     read: Callable[[int], Image]
     close: Callable[[], None]
+    about: Callable[[int], dict[str, Any]] = lambda index: {}
 
 
 class Stack:
@@ -69,6 +71,10 @@ class Stack:
             )
         return image
 
+    def about(self, index: int) -> dict[str, Any]:
+        """What the file says of image `index`, under the keys of a frame's wire header: `t_ns`, `exp_ns`, `seq`, ..."""
+        return _try(f"{self.path}: what is said of image {index} cannot be read", self._source.about, index % len(self))
+
     def _read(self, index: int) -> Image:
         return _image(self.path, _try(f"{self.path}: image {index} cannot be read", self._source.read, index))
 
@@ -94,20 +100,23 @@ def open_stack(path: str | Path) -> Stack:
     Parameters
     ----------
     path : str or Path
-        FITS (the first HDU with a 2-D or 3-D image), TIFF (all pages), ``.npy`` (2-D or 3-D, memory-mapped), grey
-        PNG, or a folder of such files, each with one image, in natural order: ``frame9`` before ``frame10``.
+        FITS (the first HDU with a 2-D or 3-D image), TIFF (all pages), SER (grey), HDF5 (its one stack, or
+        ``FILE.h5:/name``), ``.npy`` (2-D or 3-D, memory-mapped), grey PNG, or a folder of such files, each with one
+        image, in natural order: ``frame9`` before ``frame10``.
 
     Raises
     ------
     FrameError
         Nothing there, or no images of one shape and a supported dtype; the message names the file.
     """
-    path = Path(path)
-    if not path.exists():
-        raise FrameError(f"{path} does not exist")
-    source = _try(f"{path} cannot be read", _opener(path), path)
+    name = str(path)
+    file, inside = _split(name)
+    if not file.exists():
+        raise FrameError(f"{file} does not exist")
+    opener = _opener(file) if inside is None else functools.partial(_hdf5, inside=inside)
+    source = _try(f"{name} cannot be read", opener, file)
     try:
-        return Stack(str(path), source)
+        return Stack(name, source)
     except BaseException:
         source.close()
         raise
@@ -127,16 +136,27 @@ def load_image(path: str | Path) -> Image:
         return stack[0]
 
 
+def file_of(path: str | Path) -> Path:
+    """The file or folder that `open_stack` would read: the path without the name inside an HDF5 file."""
+    return _split(str(path))[0]
+
+
 def is_fits(path: str | Path) -> bool:
     """Whether `open_stack` takes this for a FITS file; by its name."""
     return Path(path).name.lower().endswith(tuple(suffix for suffix, opener in _OPENERS.items() if opener is _fits))
+
+
+def _split(path: str) -> tuple[Path, str | None]:
+    """A file, and the name inside of it: ``night.h5:/frames``."""
+    found = re.fullmatch(r"(.+\.(?:h5|hdf5)):(/.+)", path, re.IGNORECASE)
+    return (Path(found[1]), found[2]) if found else (Path(path), None)
 
 
 def _try(complaint: str, call: Callable[[T], R], argument: T) -> R:
     """Call into a file format's library, which may raise anything at a broken file."""
     try:
         return call(argument)
-    except FrameError:
+    except RtregError:
         raise
     except Exception as error:
         raise FrameError(f"{complaint}: {error}") from error
@@ -227,6 +247,25 @@ def _png(path: Path) -> _Source:
         return _array(path, np.asarray(png, np.uint8 if png.mode == "L" else np.uint16))
 
 
+def _ser(path: Path) -> _Source:
+    from rtreg.io.ser import SerReader
+
+    ser = SerReader(path)
+
+    def about(index: int) -> dict[str, Any]:
+        time = ser.time(index)
+        return {} if time is None else {"t_ns": time}
+
+    return _Source(len(ser), ser.__getitem__, lambda: None, about)
+
+
+def _hdf5(path: Path, inside: str | None = None) -> _Source:
+    from rtreg.io.hdf5 import Hdf5Reader
+
+    file = Hdf5Reader(path, inside)
+    return _Source(len(file), file.__getitem__, file.close, file.about)
+
+
 _OPENERS: dict[str, Callable[[Path], _Source]] = {
     ".fits": _fits,
     ".fit": _fits,
@@ -234,6 +273,9 @@ _OPENERS: dict[str, Callable[[Path], _Source]] = {
     ".fits.gz": _fits,
     ".tif": _tiff,
     ".tiff": _tiff,
+    ".ser": _ser,
+    ".h5": _hdf5,
+    ".hdf5": _hdf5,
     ".npy": _npy,
     ".png": _png,
 }
