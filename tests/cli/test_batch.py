@@ -49,7 +49,9 @@ def command(folder, frames, out, *more):
 
 
 def start(*words):
-    return subprocess.Popen([sys.executable, "-m", "rtreg", *map(str, words)], stderr=subprocess.PIPE, start_new_session=True)
+    return subprocess.Popen(
+        [sys.executable, "-m", "rtreg", *map(str, words)], stderr=subprocess.PIPE, start_new_session=True
+    )
 
 
 def finished(folder):

@@ -8,7 +8,6 @@ from scenes import clean, make
 
 from rtreg import ConfigError, FrameError, Shift, align
 
-
 BOTH = pytest.mark.parametrize("interpolation", ["spline", "fourier"])
 
 
