@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rtreg.cross_correlation_shifts import cross_correlation_shifts, cross_correlation_shifts_FITS
     from rtreg.errors import ConfigError, DeviceError, FrameError, RecordingError, RtregError, WireError
     from rtreg.estimators.align import align
+    from rtreg.estimators.regions import RegionPolicy, Regions
     from rtreg.estimators.registrar import Registrar, register
     from rtreg.noise import NoiseModel
     from rtreg.records import Estimate, Shift, Verdict
@@ -34,6 +35,8 @@ _HOME = {
     "FrameError": "rtreg.errors",
     "NoiseModel": "rtreg.noise",
     "RecordingError": "rtreg.errors",
+    "RegionPolicy": "rtreg.estimators.regions",
+    "Regions": "rtreg.estimators.regions",
     "Registrar": "rtreg.estimators.registrar",
     "RtregError": "rtreg.errors",
     "Shift": "rtreg.records",
@@ -62,6 +65,8 @@ __all__ = [
     "FrameError",
     "NoiseModel",
     "RecordingError",
+    "RegionPolicy",
+    "Regions",
     "Registrar",
     "RtregError",
     "Shift",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -93,6 +93,12 @@ class NoiseModel:
         if self.dark is not None:
             bad |= ~np.isfinite(self.dark)
         return bad if bad.any() else None
+
+    def part(self, area: tuple[slice, slice]) -> NoiseModel:
+        """The same detector, of which only an area (rows, columns) is looked at."""
+        images = {name: getattr(self, name) for name in ("dark", "flat", "mask")}
+        cut = {name: image[area] for name, image in images.items() if image is not None and np.ndim(image)}
+        return replace(self, **cut)
 
     def check_shape(self, shape: tuple[int, int]) -> None:
         """Raise `ConfigError` when an image of the model does not have the frames' shape (ny, nx)."""

@@ -102,6 +102,49 @@ class Reception(NamedTuple):
     refused: list[Refusal]
 
 
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """What one of several regions says: its own estimate, px and px², and why it was left out; empty if it was not."""
+
+    shift: Shift = Shift(NAN, NAN)
+    covariance: Covariance = NO_COVARIANCE
+    chi2_dof: float = NAN
+    rejected: str = ""
+
+    @property
+    def sigma(self) -> Shift:
+        """1-sigma errors (x, y), px; NaN where unknown."""
+        return _roots(self.covariance)
+
+
+class Field(msgspec.Struct, frozen=True, kw_only=True):
+    """How a field that is measured in several regions has moved, beyond the shift of its centre.
+
+    Attributes
+    ----------
+    parts : tuple of Part
+        One for each region, in the order of the configuration.
+    centre : Shift, optional
+        The point (x, y) of the reference that the estimate's shift is of, px.
+    rotation, rotation_sigma : float
+        rad; positive turns +x towards +y. NaN with fewer than three regions.
+    magnification, magnification_sigma : float
+        Size of the field over that in the reference.
+    tension : float
+        chi² per degree of freedom of the regions' agreement; about 1, since what they scatter is in it.
+    scatter : float
+        How far regions move on their own, 1 sigma, px.
+    """
+
+    parts: tuple[Part, ...]
+    centre: Shift | None = None
+    rotation: float = NAN
+    rotation_sigma: float = NAN
+    magnification: float = NAN
+    magnification_sigma: float = NAN
+    tension: float = NAN
+    scatter: float = NAN
+
+
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     """A measured shift with its error bar.
 
@@ -123,6 +166,8 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
         Whether the start came from the last answer or from a full search.
     flags : Verdict
         What the estimator itself could see wrong; `Verdict.OK` when nothing.
+    field : Field, optional
+        With several regions: what each says, and rotation and magnification from three on.
     """
 
     shift: Shift = Shift(NAN, NAN)
@@ -134,6 +179,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     iterations: int = 0
     regime: Literal["track", "acquire"] = "acquire"
     flags: Verdict = Verdict.OK
+    field: Field | None = None
 
     @property
     def dx(self) -> float:
@@ -148,13 +194,17 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def sigma(self) -> Shift:
         """1-sigma errors (x, y), px; NaN where unknown."""
-        (xx, _), (_, yy) = self.covariance
-        return Shift(math.sqrt(xx) if xx >= 0 else NAN, math.sqrt(yy) if yy >= 0 else NAN)
+        return _roots(self.covariance)
 
     @property
     def ok(self) -> bool:
         """True when nothing speaks against the estimate."""
         return not self.flags
+
+
+def _roots(covariance: Covariance) -> Shift:
+    (xx, _), (_, yy) = covariance
+    return Shift(math.sqrt(xx) if xx >= 0 else NAN, math.sqrt(yy) if yy >= 0 else NAN)
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):

@@ -375,3 +375,19 @@ def star_misfit(patch, model, scale, offset, ref_b, quiet, slope, share):
     w = 1 / np.maximum(variance, 0.1 * quiet)
     r = patch - expected
     return (np.sum(w * r * r) - np.sum(w * r) ** 2 / np.sum(w)) / (patch.size - 4)
+
+
+# -- The field's motion (rtreg.kernels.similarity) --------------------------------------------------------------------
+
+
+def similarity(points, shifts, covariances):
+    """Values (t_x, t_y, a, b), their covariance and chi² by generalised least squares on stacked matrices."""
+    n = len(points)
+    design, weight = np.zeros((2 * n, 4)), np.zeros((2 * n, 2 * n))
+    for k, ((x, y), (xx, xy, yy)) in enumerate(zip(points, covariances, strict=True)):
+        design[2 * k : 2 * k + 2] = [[1, 0, x, -y], [0, 1, y, x]]
+        weight[2 * k : 2 * k + 2, 2 * k : 2 * k + 2] = np.linalg.inv([[xx, xy], [xy, yy]])
+    covariance = np.linalg.inv(design.T @ weight @ design)
+    values = covariance @ design.T @ weight @ np.ravel(shifts)
+    left = np.ravel(shifts) - design @ values
+    return values, covariance, left @ weight @ left

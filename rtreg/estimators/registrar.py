@@ -12,7 +12,7 @@ import numpy.typing as npt
 from rtreg.errors import ConfigError, FrameError
 from rtreg.estimators import centroid
 from rtreg.estimators.acquire import DETECTION, Peak, Searcher
-from rtreg.estimators.significance import significant
+from rtreg.estimators.significance import middle, significant
 from rtreg.estimators.spline import SPLINES
 from rtreg.estimators.track import Fit, PixelNoise, Tracker
 from rtreg.kernels import prepare
@@ -141,6 +141,13 @@ class Registrar:
     def reference(self) -> Image:
         """The reference, calibrated, bad pixels filled: (ny, nx) float32. Not to be written to."""
         return self._reference
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Where in the reference the shift is measured, (x, y) px: the middle of what moves."""
+        noisy = not math.isinf(self._frames) and (self.noise.known or self._variance_line is not None)
+        variance = self._pixel_noise().total / np.float32(self._frames if noisy else 1.0)
+        return middle(self._reference, variance, self._good, noisy=noisy)
 
     def set_reference(
         self,

@@ -47,3 +47,27 @@ def significant(reference: Image, variance: Image, good: Image) -> Image:
     # the sum over pure noise scatters about 0: only what stands far out of that scatter is a loss
     scatter = 6.0 * math.sqrt(2.0 * np.count_nonzero(good & ~keep))
     return keep if kept > 0.0 and lost <= (1.0 - KEPT) * (kept + lost) + scatter else good
+
+
+def middle(reference: Image, variance: Image, good: Image, *, noisy: bool) -> tuple[float, float]:
+    """Where in a reference the shift is measured, (x, y) px: the middle of its gradient energy.
+
+    Parameters
+    ----------
+    reference, good : (ny, nx) float32, bool
+    variance : (ny, nx) float32
+        Of the reference's own pixels if it is `noisy`, else of a frame's.
+    """
+    if noisy:
+        good = significant(reference, variance, good)
+    energy = np.empty(reference.shape, np.float32)
+    box.gradient_energy(reference, variance, good, energy)
+    if noisy:
+        energy -= good  # what noise has on average
+    total = float(energy.sum(dtype=np.float64))
+    out = []
+    for axis, size in ((1, reference.shape[1]), (0, reference.shape[0])):
+        line = energy.sum(axis=1 - axis, dtype=np.float64)
+        place = float(line @ np.arange(size)) / total if total > 0.0 else math.nan
+        out.append(place if 0.0 <= place <= size - 1 else (size - 1) / 2)
+    return out[0], out[1]
