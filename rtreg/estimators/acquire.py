@@ -82,7 +82,7 @@ class Searcher:
         )
         self._plan = fft.plan((padded[0], padded[1]), np.float32)
         # with even weights, sums over the common pixels need no FFT
-        self._even = not circular and float(weights.min()) == float(weights.max()) > 0.0
+        self._even = not circular and weights.item(0) > 0.0 and bool((weights == weights.item(0)).all())
         r, w = np.empty(shape, np.float32), np.ones(shape, np.float32)
         self._count = 1.0
         if self._even:
@@ -93,11 +93,12 @@ class Searcher:
         wr = w * r
         self._spectra = tuple(self._spectrum_of(image).copy() for image in ((wr,) if self._even else (wr, w)))
         self._table = np.empty((shape[0] + 1, shape[1] + 1))
-        self._overlap = self._overlaps((w, wr, wr * r), circular)
+        self._overlap = self._overlaps((w, wr, wr * r), 1, circular)
         self._frame = np.empty(shape, np.float32)
         self._frame_spectrum = np.empty_like(self._spectra[0])
-        self._maps = tuple(np.empty(padded, np.float32) for _ in range(3))
-        self._explained = np.empty((2 * self._half[0] + 1, 2 * self._half[1] + 1), np.float32)
+        self._squared = np.empty(padded, np.float32)
+        self._maps = np.empty_like(self._overlap)
+        self._explained = np.empty_like(self._overlap[0])
         self._vertex = np.zeros(3)
         self._radius = self._footprint(w, r, shape) if contrast else None
         self.peak = Peak()
@@ -152,7 +153,7 @@ class Searcher:
     def _correlate(self, reference_spectrum: Image, out: Image) -> None:
         """`out` = correlation of a cached spectrum with the frame's, which stands in `self._frame_spectrum`."""
         spectrum.correlate(reference_spectrum, self._frame_spectrum, self._plan.spectrum)
-        np.copyto(out, self._plan.inverse())
+        spectrum.window(self._plan.inverse(), out)
 
     def _explain(self, frame: Image) -> None:
         """The map of explained fractions of `frame` into `self._explained`."""
@@ -161,31 +162,29 @@ class Searcher:
         spectrum.embed(frame, float(frame.mean()), plan.real)
         if self._even:
             image = plan.real[: frame.shape[0], : frame.shape[1]]
-            sums = self._overlaps((image, image * image), circular=False)
-            # the same overlap seen from the frame, whose pixels are p + d; and shift d at index d modulo the size
-            linear, quadratic = np.fft.ifftshift(sums[:, ::-1, ::-1], axes=(1, 2))
+            linear, quadratic = self._overlaps((image, image * image), -1, circular=False)
             np.copyto(self._frame_spectrum, plan.forward())
             self._correlate(self._spectra[0], cross)
         else:
             wr, w = self._spectra
-            spectrum.square(plan.real, quadratic)  # kept for the second transform: the first may destroy its input
+            spectrum.square(plan.real, self._squared)  # kept for the second transform: the first may destroy its input
             np.copyto(self._frame_spectrum, plan.forward())
             self._correlate(wr, cross)
             self._correlate(w, linear)
-            np.copyto(plan.real, quadratic)
+            np.copyto(plan.real, self._squared)
             np.copyto(self._frame_spectrum, plan.forward())
             self._correlate(w, quadratic)
-        spectrum.explained(cross, linear, quadratic, self._overlap, self._half[0], self._half[1], self._explained)
+        spectrum.explained(cross, linear, quadratic, self._overlap, self._explained)
 
-    def _overlaps(self, images: tuple[Image, ...], circular: bool) -> Image:
-        """Sums of each image over the pixels that it and itself, moved, have in common at each shift."""
+    def _overlaps(self, images: tuple[Image, ...], sign: int, circular: bool) -> Image:
+        """Sums of each image over the pixels that are common at each shift; `sign` as in `kernels.spectrum`."""
         half_y, half_x = self._half
         out = np.empty((len(images), 2 * half_y + 1, 2 * half_x + 1), np.float32)
         for layer, values in zip(out, images, strict=True):
             if circular:
                 layer[:] = values.sum(dtype=np.float64)
             else:
-                spectrum.overlaps(values, half_y, half_x, self._table, layer)
+                spectrum.overlaps(values, sign, self._table, layer)
         return out
 
     def _footprint(self, w: Image, r: Image, shape: tuple[int, int]) -> tuple[float, float]:

@@ -23,8 +23,11 @@ def jit(function: F) -> F:
     * ``nogil``: a receiving thread may run while a kernel does.
     * ``fastmath`` without ``nnan`` and ``ninf``: sums may be reordered into SIMD lanes, but NaN and inf keep their
       meaning, since screening bad pixels depends on it.
+    * ``error_model="numpy"``: a division by zero is inf or NaN, which screening sees; Python's check for it would keep
+      a loop from using vectors.
     * no ``boundscheck``, no ``parallel``: one hot thread; the callers own sizes, and tests run them against
       `tests/naive.py`.
     """
-    compiled: F = numba.njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz", "arcp", "afn"})(function)
+    fastmath = {"reassoc", "contract", "nsz", "arcp", "afn"}
+    compiled: F = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=fastmath)(function)
     return compiled

@@ -15,6 +15,7 @@ from rtreg.kernels.gauss_newton import CONTRACTION, CONVERGED, ENOUGH, FAILED, F
 from rtreg.kernels.prepare import prepare
 
 BAD = 4  # how `measure` ends, beside the ends of `gauss_newton.converge`: a bad pixel in the window
+ROUNDING = 1e-6  # of the level: a star below what float32 leaves of a flat patch is none
 LEAST_VARIANCE = np.float32(0.1)  # of the quiet pixel's: a background that falls must not make weights infinite
 SETTLED = 0.1  # of the height in one pass: the weights, and with them the error bar, are those of this star
 FARTHEST = 1.0  # px of the star from the middle of its window, before it is cut anew
@@ -112,7 +113,7 @@ def step(sums: Array, star: Array, state: Array) -> bool:
         return False
     a = (wgi * w - wi * wg) / det
     more = (wgg * wi - wg * wgi) / det
-    if not 0.0 < a < np.inf:
+    if not ROUNDING * abs(wi / w) < a < np.inf:
         return False
     xx, yy, xy = sums[8], sums[12], sums[13]
     rx = sums[6] - more * sums[5] - a * sums[7]

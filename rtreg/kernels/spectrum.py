@@ -69,9 +69,21 @@ def square(image: Array, out: Array) -> None:
 
 
 @jit
-def explained(
-    cross: Array, linear: Array, quadratic: Array, overlap: Array, half_y: int, half_x: int, out: Array
-) -> None:
+def window(circular: Array, out: Array) -> None:
+    """A map with shift d at index d modulo the size, laid out about shift 0.
+
+    `out` (2 half_y + 1, 2 half_x + 1): index (dy + half_y, dx + half_x).
+    """
+    py, px = circular.shape
+    half_y, half_x = out.shape[0] // 2, out.shape[1] // 2
+    for j in range(out.shape[0]):
+        source = circular[(j - half_y) % py]
+        out[j, :half_x] = source[px - half_x :]
+        out[j, half_x:] = source[: half_x + 1]
+
+
+@jit
+def explained(cross: Array, linear: Array, quadratic: Array, overlap: Array, out: Array) -> None:
     """Explained fraction of the frame's weighted variance at every whole-pixel shift of the window.
 
     At shift ``d`` the frame is fitted by ``a R + b`` over the pixels that both have, with weights w on the reference
@@ -80,42 +92,40 @@ def explained(
 
     Parameters
     ----------
-    cross, linear, quadratic : (py, px) float32
-        ``sum w R I``, ``sum w I`` and ``sum w I²`` at shift d, at index d modulo the size; the latter two may be of
-        another size than the first.
+    cross, linear, quadratic : (2 half_y + 1, 2 half_x + 1) float32
+        ``sum w R I``, ``sum w I`` and ``sum w I²`` at shift d, at index (dy + half_y, dx + half_x).
     overlap : (3, 2 half_y + 1, 2 half_x + 1) float32
-        ``sum w``, ``sum w R`` and ``sum w R²`` over the pixels that are common at that shift, on the window.
+        ``sum w``, ``sum w R`` and ``sum w R²`` over the pixels that are common at that shift.
     out : (2 half_y + 1, 2 half_x + 1) float32
-        Index (dy + half_y, dx + half_x).
+        0 where nothing is common, or either has no variance.
     """
-    py, px = cross.shape
     for j in range(out.shape[0]):
-        y = (j - half_y) % py
-        v = (j - half_y) % linear.shape[0]
-        for i in range(out.shape[1]):
-            x = (i - half_x) % px
-            u = (i - half_x) % linear.shape[1]
-            n = np.float64(overlap[0, j, i])
-            if n <= 0.0:
-                out[j, i] = 0.0
-                continue
-            r = np.float64(overlap[1, j, i])
-            s = np.float64(linear[v, u])
-            covariance = cross[y, x] - s * r / n
-            var_r = overlap[2, j, i] - r * r / n
-            var_i = quadratic[v, u] - s * s / n
-            if var_r <= 0.0 or var_i <= 0.0:
-                out[j, i] = 0.0
-                continue
-            value = covariance * covariance / (var_r * var_i)
-            out[j, i] = min(value, 1.0) if covariance > 0.0 else -min(value, 1.0)
+        c = cross[j]
+        frame1 = linear[j]
+        frame2 = quadratic[j]
+        count = overlap[0, j]
+        reference1 = overlap[1, j]
+        reference2 = overlap[2, j]
+        target = out[j]
+        for i in range(target.size):
+            per = 1.0 / np.float64(count[i]) if count[i] > 0.0 else np.float64(0.0)
+            r = np.float64(reference1[i])
+            s = np.float64(frame1[i])
+            covariance = np.float64(c[i]) - s * r * per
+            var_r = np.float64(reference2[i]) - r * r * per
+            var_i = np.float64(frame2[i]) - s * s * per
+            norm = var_r * var_i if (per > 0.0) & (var_r > 0.0) & (var_i > 0.0) else np.inf
+            value = covariance * covariance / norm
+            value = value if value < 1.0 else np.float64(1.0)
+            target[i] = value if covariance > 0.0 else -value
 
 
 @jit
-def overlaps(values: Array, half_y: int, half_x: int, table: Array, out: Array) -> None:
+def overlaps(values: Array, sign: int, table: Array, out: Array) -> None:
     """Sums of `values` (ny, nx) over the pixels that an image and itself, moved by (dy, dx), have in common.
 
-    Image pixel p lies on pixel ``p - d``: what is common starts at ``max(0, -d)`` and ends at ``n - max(0, d)``.
+    With `sign` 1 image pixel p lies on pixel ``p - d``: what is common starts at ``max(0, -d)`` and ends at
+    ``n - max(0, d)``. With -1 the other way round: the same overlap, seen from the other image.
 
     Parameters
     ----------
@@ -125,23 +135,48 @@ def overlaps(values: Array, half_y: int, half_x: int, table: Array, out: Array) 
         Index (dy + half_y, dx + half_x).
     """
     ny, nx = values.shape
+    half_y, half_x = out.shape[0] // 2, out.shape[1] // 2
     table[0, :] = 0.0
-    for y in range(ny):
-        row = values[y]
-        above = table[y]
-        here = table[y + 1]
-        here[0] = 0.0
-        s = 0.0
+    table[:, 0] = 0.0
+    y = 0
+    while y + 4 <= ny:  # four running sums that do not wait for each other
+        v0, v1, v2, v3 = values[y], values[y + 1], values[y + 2], values[y + 3]
+        above, t0, t1, t2, t3 = table[y, 1:], table[y + 1, 1:], table[y + 2, 1:], table[y + 3, 1:], table[y + 4, 1:]
+        s0 = s1 = s2 = s3 = 0.0
         for x in range(nx):
-            s += row[x]
-            here[x + 1] = above[x + 1] + s
+            s0 += v0[x]
+            s1 += v1[x]
+            s2 += v2[x]
+            s3 += v3[x]
+            first_two = s0 + s1
+            t0[x] = above[x] + s0
+            t1[x] = above[x] + first_two
+            t2[x] = above[x] + (first_two + s2)
+            t3[x] = above[x] + (first_two + (s2 + s3))
+        y += 4
+    while y < ny:
+        s0 = 0.0
+        for x in range(nx):
+            s0 += values[y, x]
+            table[y + 1, x + 1] = table[y, x + 1] + s0
+        y += 1
+    between = np.empty(nx + 1)
     for j in range(out.shape[0]):
-        dy = j - half_y
+        dy = sign * (j - half_y)
         first = table[max(0, -dy)]
         last = table[ny - max(0, dy)]
-        target = out[j]
-        for i in range(target.size):
-            dx = i - half_x
-            x0 = max(0, -dx)
-            x1 = nx - max(0, dx)
-            target[i] = last[x1] - first[x1] - last[x0] + first[x0]
+        for x in range(nx + 1):
+            between[x] = last[x] - first[x]
+        whole = between[nx]
+        left = out[j, :half_x]
+        right = out[j, half_x:]
+        if sign > 0:
+            for i in range(left.size):
+                left[i] = whole - between[half_x - i]
+            for i in range(right.size):
+                right[i] = between[nx - i]
+        else:
+            for i in range(left.size):
+                left[i] = between[nx - half_x + i]
+            for i in range(right.size):
+                right[i] = whole - between[i]

@@ -6,7 +6,7 @@ import naive
 import numpy as np
 import pytest
 
-from rtreg.kernels import bspline, chi2, dft, spectrum
+from rtreg.kernels import bspline, chi2, dft
 
 
 def random(*shape, seed=0):
@@ -211,13 +211,3 @@ def test_correlation_anywhere(shape, half, dtype):
         )
         np.testing.assert_allclose(c[3:5], (at(dy + h, dx)[1:3] - at(dy - h, dx)[1:3]) / (2 * h), rtol=1e-2, atol=1e-2)
         np.testing.assert_allclose(c[4:], (at(dy, dx + h)[1:3] - at(dy, dx - h)[1:3]) / (2 * h), rtol=1e-2, atol=1e-2)
-
-
-def test_overlaps():
-    values = random(6, 9, seed=11)
-    out, table = np.empty((7, 9), np.float32), np.empty((7, 10))
-    spectrum.overlaps(values, 3, 4, table, out)
-    for dy in range(-3, 4):
-        for dx in range(-4, 5):
-            common = values[max(0, -dy) : 6 - max(0, dy), max(0, -dx) : 9 - max(0, dx)]
-            assert out[dy + 3, dx + 4] == pytest.approx(common.sum(), abs=1e-5)

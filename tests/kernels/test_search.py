@@ -31,12 +31,45 @@ def test_explained_is_the_masked_correlation_coefficient(shape):
         return np.fft.irfft2(out, padded).astype(np.float32)
 
     ones = np.ones(shape)
-    maps = [correlation(a, b) for a, b in ((weights * reference, frame), (weights, frame), (weights, frame**2))]
     window = np.ix_(range(-half[0], half[0] + 1), range(-half[1], half[1] + 1))
+    pairs = (weights * reference, frame), (weights, frame), (weights, frame**2)
+    maps = [np.ascontiguousarray(correlation(a, b)[window]) for a, b in pairs]
     overlap = np.stack([correlation(w, ones)[window] for w in (weights, weights * reference, weights * reference**2)])
     out = np.empty((2 * half[0] + 1, 2 * half[1] + 1), np.float32)
-    spectrum.explained(*maps, overlap, *half, out)
+    spectrum.explained(*maps, overlap, out)
     np.testing.assert_allclose(out, naive.explained(reference, weights, frame, *half), atol=2e-4)
+
+
+def test_explained_is_nothing_where_nothing_is_common():
+    maps = np.ones((3, 3, 3), np.float32)
+    overlap = np.array([np.full((3, 3), 4.0), np.full((3, 3), 1.0), np.full((3, 3), 2.0)], np.float32)
+    maps[1], maps[2], overlap[0, 1, 1] = 0.5, 3.0, 0.0
+    out = np.full((3, 3), np.nan, np.float32)
+    spectrum.explained(*maps, overlap, out)
+    assert out[1, 1] == 0.0
+    assert (np.delete(out, 4) > 0.0).all()
+
+
+@pytest.mark.parametrize("half", [(2, 3), (3, 4)])
+def test_window_is_about_shift_0(half):
+    circular = np.arange(56, dtype=np.float32).reshape(7, 8)
+    out = np.empty((2 * half[0] + 1, 2 * half[1] + 1), np.float32)
+    spectrum.window(circular, out)
+    assert (out == circular[np.ix_(range(-half[0], half[0] + 1), range(-half[1], half[1] + 1))]).all()
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("shape", [(6, 9), (8, 8), (5, 11)])
+def test_overlaps_sum_what_is_common(shape, sign):
+    ny, nx = shape
+    values = np.random.default_rng(11).normal(size=shape).astype(np.float32)
+    out, table = np.empty((5, 9), np.float32), np.empty((ny + 1, nx + 1))
+    spectrum.overlaps(values, sign, table, out)
+    for j in range(5):
+        for i in range(9):
+            dy, dx = sign * (j - 2), sign * (i - 4)
+            common = values[max(0, -dy) : ny - max(0, dy), max(0, -dx) : nx - max(0, dx)]
+            assert out[j, i] == pytest.approx(common.sum(), abs=1e-5)
 
 
 def test_highest_ignores_nan():
