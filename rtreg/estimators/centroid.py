@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from rtreg.estimators.track import Fit, PixelNoise
+from rtreg.estimators.noise_map import PixelNoise
+from rtreg.estimators.track import Fit
 from rtreg.kernels import box, bspline, centroid, gauss_newton
 from rtreg.kernels.prepare import Calibration
 

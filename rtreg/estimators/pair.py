@@ -7,7 +7,6 @@ takes what a live camera does not have: an error for every pixel, and a say in w
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import numpy.typing as npt
 from rtreg.errors import ConfigError, FrameError
 from rtreg.estimators.acquire import DETECTION, Peak, Searcher
 from rtreg.estimators.registrar import as_pixels
+from rtreg.estimators.spline import kept_noise
 from rtreg.estimators.track import MAX_PASSES, Fit
 from rtreg.kernels import bspline, chi2, prepare
 from rtreg.kernels.gauss_newton import CONTRACTION, ENOUGH, FINEST, MAX_STEP
@@ -246,7 +246,7 @@ class PairFit:
             return math.nan
         square = float(np.sum(squares / np.maximum(1.0 + self.slope * signals / counts, 1e-3)))
         both = square / (used - 4.0) + self.square / (self.count - 4.0)
-        mean = both / (1.0 + _kept_noise(self.fit.dy) * _kept_noise(self.fit.dx))
+        mean = both / (1.0 + kept_noise(self.fit.dy) * kept_noise(self.fit.dx))
         return mean if mean > 0.0 else math.nan
 
     def _learn_noise(self) -> bool:
@@ -554,19 +554,3 @@ def _laid(
     extra = {"constant_values": reference.level(0.0)} if boundary == "constant" else {}
     padded = np.pad(reference.work, widths, mode=PAD_MODE[boundary], **extra)
     return padded, (before[0] - near[0], before[1] - near[1])
-
-
-def _kept_noise(shift: float) -> float:
-    """What spline interpolation at this fraction of a pixel leaves of the variance of white noise, along one axis."""
-    fractions, kept = _kept_noise_table()
-    return float(np.interp(shift - math.floor(shift), fractions, kept))
-
-
-@functools.cache
-def _kept_noise_table() -> tuple[Image, Image]:
-    k = (np.arange(64) + 0.5) * (np.pi / 64)
-    fractions, kept = np.linspace(0.0, 1.0, 65), []
-    for fraction in fractions:
-        wave = sum(float(tap) * np.exp(1j * k * n) for n, tap in enumerate(bspline.taps(fraction)))
-        kept.append(np.mean(np.abs(3.0 * wave / (2.0 + np.cos(k))) ** 2))
-    return fractions, np.array(kept)

@@ -12,12 +12,13 @@ import numpy.typing as npt
 from rtreg.errors import ConfigError, FrameError
 from rtreg.estimators import centroid
 from rtreg.estimators.acquire import DETECTION, Peak, Searcher
+from rtreg.estimators.noise_map import NoiseMap
 from rtreg.estimators.significance import middle, significant
 from rtreg.estimators.spline import SPLINES
-from rtreg.estimators.track import Fit, PixelNoise, Tracker
+from rtreg.estimators.track import Fit, Tracker
 from rtreg.kernels import prepare
 from rtreg.kernels.prepare import Calibration
-from rtreg.noise import QUANTISATION, NoiseModel, fit_variance
+from rtreg.noise import NoiseModel
 from rtreg.records import NAN, Covariance, Estimate, Shift, Verdict
 
 Image = npt.NDArray[Any]
@@ -33,7 +34,6 @@ TRACK_REACH = 4.0  # px: Gauss-Newton finds its way back from here on content of
 MISFIT_GROWTH = 3.0  # chi²/dof over that of the last acquisition: the tracked answer is another place
 UNEXPLAINED = 0.01  # of the structure: less than that is interpolation error at high signal, no misfit
 LARGEST_STRUCTURE_LEFT = 0.25  # of a frame's variance: with more than that unexplained it is another scene
-FLOAT_ROUNDING = 1e-6  # of the contrast: what float32 arithmetic leaves of a frame without noise
 LEAST_INFORMATION = 0.3  # of the gradient energy that is signal, not the reference's noise
 
 
@@ -118,9 +118,7 @@ class Registrar:
         self.locked = False
         self.last_transition = "new: no frame measured yet"
         self._contrast = NAN
-        self._variance_line: tuple[float, float] | None = None  # the detector's, so it outlives a reference
-        self._faintest = 0.0
-        self._least_level = 0.0
+        self._noise_map = NoiseMap(self.noise, self.shape)
         self._baseline = NAN  # chi²/dof of good fits: what "fits as before" means
         self._scale = NAN  # of the last good answer
         self._unseen: tuple[Image, Calibration] | None = None  # a frame of which only the star was looked at
@@ -145,8 +143,9 @@ class Registrar:
     @property
     def centre(self) -> tuple[float, float]:
         """Where in the reference the shift is measured, (x, y) px: the middle of what moves."""
-        noisy = not math.isinf(self._frames) and (self.noise.known or self._variance_line is not None)
-        variance = self._pixel_noise().total / np.float32(self._frames if noisy else 1.0)
+        noisy = not math.isinf(self._frames) and self._noise_map.known
+        noise = self._noise_map.of(self._reference, self._frames)
+        variance = noise.total / np.float32(self._frames if noisy else 1.0)
         return middle(self._reference, variance, self._good, noisy=noisy)
 
     def set_reference(
@@ -200,6 +199,7 @@ class Registrar:
             if estimate is not None:
                 return estimate
         n_bad, flags = self._look_at(pixels, calibration)
+        integer = pixels.dtype.kind in "iu"
         if flags:
             self._unlock(f"frame refused: {'|'.join(flags.reasons)}")
             return Estimate(flags=flags)
@@ -210,9 +210,9 @@ class Registrar:
             fit = self._track(self._start, n_bad)
             reason = self._lost(fit, self._tracker)
             if reason is None:
-                return self._judge(fit, n_bad, "track")
+                return self._judge(self._learn_noise(fit, n_bad, integer), n_bad, "track")
             self._unlock(reason)
-        return self._acquire(n_bad, pixels.dtype.kind in "iu")
+        return self._acquire(n_bad, integer)
 
     # -- reference ------------------------------------------------------------------------------------------------
 
@@ -239,36 +239,13 @@ class Registrar:
         self._reference, self._good, self._frames = work, good, frames
         self._searcher: Searcher | None = None
         self._tracker = self._new_tracker()
-        self._searched_with = self._tracker.weights
-
-    def _pixel_noise(self) -> PixelNoise:
-        """Variance of a frame's pixels on the reference's grid, ADU²; ones until it is known."""
-        none = np.zeros(self.shape, np.float32)
-        if not self.noise.known and self._variance_line is None:
-            return PixelNoise(none + np.float32(1.0), none, 0.0)
-        quiet, slope = self._noise_line()
-        signal = self._reference - np.float32(self._faintest)
-        light = np.maximum(np.float32(slope) * signal, np.float32(0.0))
-        if not math.isinf(self._frames):
-            # of a noisy reference only what stands out of its noise is light
-            light = np.float32(slope) * _shrink(signal, (quiet + light) / np.float32(self._frames))
-            light = np.maximum(light, np.float32(0.0))
-        return PixelNoise(quiet, light, slope)
-
-    def _noise_line(self) -> tuple[Image, float]:
-        """Variance without light, (ny, nx) float32 ADU², and what an ADU of signal adds to it."""
-        if self.noise.known:
-            assert self.noise.gain is not None
-            return self.noise.variance(np.zeros(self.shape, np.float32)), 1.0 / self.noise.gain
-        assert self._variance_line is not None
-        p, q = self._variance_line
-        return np.full(self.shape, p, np.float32), q
 
     def _new_tracker(self, everywhere: bool | None = None) -> Tracker:
         """A tracker for the reference as it is; the pixels it uses are its own choice, or `everywhere` a given one."""
-        noise = self._pixel_noise()
+        self._noise_map.guess(self._reference, self._good, self._frames)
+        noise = self._noise_map.of(self._reference, self._frames)
         # noise that is not known yet cannot be taken out of the reference
-        frames = self._frames if self.noise.known or self._variance_line else math.inf
+        frames = self._frames if self._noise_map.known else math.inf
         self._star: centroid.Star | None = None
         self._star_known = False
         make = functools.partial(
@@ -300,36 +277,31 @@ class Registrar:
         if noise_filter is not None:
             mean = np.float32(self._tracker.mean)
             reference = noise_filter.denoise(reference - mean) + mean
-        self._searched_with = self._tracker.weights
-        self._searcher = Searcher(reference, self._searched_with, self.max_shift)
+        self._searcher = Searcher(reference, self._tracker.weights, self.max_shift)
         return self._searcher
 
     def _find_star(self) -> None:
         """Look for the reference's star, if it is to be followed and has not been looked for."""
         if self.method != "centroid" or self._star_known:
             return
-        self._star = centroid.find_star(self._reference, self._good, self._pixel_noise(), self._frames)
+        noise = self._noise_map.of(self._reference, self._frames)
+        self._star = centroid.find_star(self._reference, self._good, noise, self._frames)
         self._star_known = True
         if self._star is None:
             self.last_transition = "no star stands out in the reference: tracked by the fit"
 
     def snapshot(self) -> dict[str, Any]:
         """What the next answers depend on besides the options: plain data, and arrays that the next call may change."""
-        searcher: bool | Image = self._searcher is not None
-        if searcher and self._searched_with is not self._tracker.weights:
-            searcher = self._searched_with
         return {
             "reference": self._reference,
             "good": self._good,
             "frames": self._frames,
-            "searcher": searcher,
+            "searcher": self._searcher is not None,
             "start": tuple(self._start),
             "locked": self.locked,
             "last_transition": self.last_transition,
             "contrast": self._contrast,
-            "variance_line": self._variance_line,
-            "faintest": self._faintest,
-            "least_level": self._least_level,
+            "noise": self._noise_map.snapshot(),
             "baseline": self._baseline,
             "scale": self._scale,
             "star_known": self._star_known,
@@ -344,9 +316,7 @@ class Registrar:
         """
         self._reference, self._good = (self._image(state[n], t) for n, t in (("reference", "f4"), ("good", "?")))
         self._frames = float(state["frames"])
-        line = state["variance_line"]
-        self._variance_line = None if line is None else (float(line[0]), float(line[1]))
-        self._faintest, self._least_level = float(state["faintest"]), float(state["least_level"])
+        self._noise_map.restore(state["noise"])
         self._contrast, self._baseline = float(state["contrast"]), float(state["baseline"])
         self._start = Shift(*map(float, state["start"]))
         self._scale, self._unseen = float(state["scale"]), None
@@ -356,11 +326,8 @@ class Registrar:
             self._find_star()
         self.locked, self.last_transition = bool(state["locked"]), str(state["last_transition"])
         self._searcher = None
-        if state["searcher"] is not False:
+        if state["searcher"]:
             self._new_searcher()
-            if state["searcher"] is not True:  # made before the noise was known
-                self._searched_with = self._image(state["searcher"], "f4")
-                self._searcher = Searcher(self._reference, self._searched_with, self.max_shift)
 
     def _image(self, image: Any, kind: str) -> Image:
         if not isinstance(image, np.ndarray) or image.shape != self.shape or image.dtype != np.dtype(kind):
@@ -417,25 +384,25 @@ class Registrar:
         return None
 
     def _acquire(self, n_bad: int, integer: bool) -> Estimate:
-        found = (self._searcher or self._new_searcher()).search(self._work)
+        searcher = self._searcher or self._new_searcher()
+        found = searcher.search(self._work)
         self._contrast = found.contrast
         if found.score < DETECTION:
             return Estimate(contrast=found.contrast, flags=Verdict.LOW_SNR)
         start = Shift(found.dx, found.dy)
         fit = self._track(start, n_bad)
-        if not self.noise.known and self._variance_line is None and fit.converged:
-            self._learn_noise(integer)
-            fit = self._track(Shift(fit.dx, fit.dy), n_bad)
-        estimate = self._judge(fit, n_bad, "acquire", self._doubts(found, start, fit))
-        if estimate.ok:
+        fit = self._learn_noise(fit, n_bad, integer)
+        estimate = self._judge(fit, n_bad, "acquire", self._doubts(found, start, fit, 1.0 + searcher.bin))
+        if not estimate.ok:
+            self._noise_map.forget_residuals()  # they may be another scene's
+        else:
             self.locked = True
             self._baseline = fit.chi2_dof
             self.last_transition = f"locked: search score {found.score:.3g}, contrast {found.contrast:.3g}"
         return estimate
 
-    def _doubts(self, found: Peak, start: Shift, fit: Fit) -> Verdict:
-        """What speaks against the answer of a search."""
-        assert self._searcher is not None
+    def _doubts(self, found: Peak, start: Shift, fit: Fit, reach: float) -> Verdict:
+        """What speaks against the answer of a search, whose peak is right within `reach` px."""
         flags = Verdict.OK
         if found.contrast < SMALLEST_CONTRAST:
             flags |= Verdict.AMBIGUOUS
@@ -444,7 +411,7 @@ class Registrar:
         if self._tracker.information_left < LEAST_INFORMATION:
             self.last_transition = "the reference's stated noise is all its gradients: average more frames, or check it"
             return flags | Verdict.LOW_SNR
-        wandered = max(abs(fit.dx - start.dx), abs(fit.dy - start.dy)) > 1.0 + self._searcher.bin
+        wandered = max(abs(fit.dx - start.dx), abs(fit.dy - start.dy)) > reach
         if fit.in_range and (wandered or not fit.converged):
             flags |= Verdict.AMBIGUOUS  # the peak leads nowhere
         elif fit.converged and self._tracker.structure_left(self._work) > LARGEST_STRUCTURE_LEFT:
@@ -469,7 +436,7 @@ class Registrar:
         xx, xy, yy, scale_variance = tracker.variances(self._bad, n_bad)
         if not self.noise.known:
             # the line v = p + q signal has the shape right; the level is this frame's own
-            level = max(fit.chi2_dof, self._least_level)
+            level = max(fit.chi2_dof, self._noise_map.least_level)
             xx, xy, yy, scale_variance = xx * level, xy * level, yy * level, scale_variance * level
         if not (xx >= 0.0 and yy >= 0.0):
             xx = xy = yy = NAN
@@ -498,23 +465,21 @@ class Registrar:
             self.locked = False
             self.last_transition = reason
 
-    def _least_variance(self, integer: bool) -> float:
-        """Variance that even a frame without visible noise has, ADU²: rounding to integers, or to float32."""
-        return QUANTISATION if integer else max(float(np.var(self._reference)) * FLOAT_ROUNDING**2, 1e-30)
-
-    def _learn_noise(self, integer: bool) -> None:
-        """Fit ``v = p + q signal`` to the first good residual, and weight with it from now on."""
-        model = np.empty(self.shape, np.float32)
-        self._tracker.predict(model)
-        squares = (self._work - model) ** 2
-        use = np.isfinite(squares)
-        self._faintest = float(np.percentile(model[use], 1.0))
-        p, q = fit_variance(squares[use], np.maximum(model[use] - self._faintest, 0.0))
-        share = 1.0 if math.isinf(self._frames) else 1.0 + 1.0 / self._frames
-        least = self._least_variance(integer)
-        p, q = max(p / share, least), q / share
-        self._variance_line, self._least_level = (p, q), least / p
-        self._tracker = self._new_tracker()
+    def _learn_noise(self, fit: Fit, n_bad: int, integer: bool) -> Fit:
+        """Learn from a good fit how noisy pixels are; the fit again, where that changed the weights."""
+        while fit.converged and self._noise_map.learning:
+            blind = not self._noise_map.known
+            squares, model, share = self._tracker.squares(self._work, self._bad[:n_bad])
+            if not self._noise_map.learn(squares, model, share, self._frames, integer):
+                break
+            start = Shift(fit.dx, fit.dy)
+            self._tracker, self._searcher = self._new_tracker(), None
+            fit = self._track(start, n_bad)
+            self._baseline = fit.chi2_dof
+            if not blind:
+                break
+            self._noise_map.forget_residuals()  # without weights the bright pixels had drawn the fit to themselves
+        return fit
 
 
 def register(reference: npt.ArrayLike, frame: npt.ArrayLike, **options: Any) -> Estimate:
@@ -588,16 +553,6 @@ def _calibration(noise: NoiseModel, shape: tuple[int, int]) -> Calibration:
     if noise.saturation is not None:
         given["saturation"] = np.float32(noise.saturation)
     return Calibration(offset=np.float32(offset), **given)
-
-
-def _shrink(image: Image, variance: Image) -> Image:
-    """A noisy image drawn towards its local mean where it differs by no more than noise: for variances, not fits."""
-    pad = np.pad(image, 1, mode="reflect")
-    rows = 0.25 * pad[:-2] + 0.5 * pad[1:-1] + 0.25 * pad[2:]
-    local = 0.25 * rows[:, :-2] + 0.5 * rows[:, 1:-1] + 0.25 * rows[:, 2:]
-    detail = image - local
-    keep = np.maximum(0.0, 1.0 - 4.0 * variance / np.maximum(detail * detail, 1e-30))
-    return np.asarray(local + keep * detail, np.float32)
 
 
 def _check_options(reference_frames: float, max_shift: float | None, method: str, slack: float) -> None:

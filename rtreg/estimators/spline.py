@@ -7,6 +7,7 @@ time again and a third of that bias. Facts: Unser 1999, doi 10.1109/79.799930.
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ Image = npt.NDArray[Any]
 # Of the quintic, on the pixels: its values, and its slopes (a filter turns them round).
 VALUES = np.array([1.0, 26.0, 66.0, 26.0, 1.0]) / 120.0
 SLOPES = np.array([1.0, 10.0, 0.0, -10.0, -1.0]) / 24.0
+TAPS5 = 3  # px: so far the quintic's taps reach
 RESPONSE_REACH = 20  # px: the larger pole, 0.431, to this power is 5e-8
 
 
@@ -66,6 +68,40 @@ class Spline:
             return np.asarray(3.0 * np.sin(wave) / (2.0 + np.cos(wave)))
         slope = (20.0 * np.sin(wave) + 2.0 * np.sin(2.0 * wave)) / 24.0
         return np.asarray(slope / ((66.0 + 52.0 * np.cos(wave) + 2.0 * np.cos(2.0 * wave)) / 120.0))
+
+
+def sampled(image: Image, fy: float, fx: float) -> Image:
+    """`image` (ny, nx) float32 at ``(y + fy, x + fx)``, |f| <= 1, by quintics; it goes on mirrored past the border."""
+    out = np.empty_like(image)
+    bspline.convolve(image, _interpolation(fy), _interpolation(fx), True, out)
+    return out
+
+
+def _interpolation(f: float) -> Image:
+    """The filter that reads an image `f` px further on: prefilter and taps in one."""
+    whole = math.floor(f)
+    taps = np.zeros(2 * (TAPS5 + abs(whole)) + 1)
+    centre = TAPS5 + abs(whole)
+    # the tap at n pixels ahead is the filter's weight at -n
+    for n, tap in zip(range(whole - 2, whole + 4), bspline.taps5(f - whole), strict=True):
+        taps[centre - n] = tap
+    return np.convolve(taps, _response()).astype(np.float32)
+
+
+def kept_noise(shift: float) -> float:
+    """What cubic interpolation at this fraction of a pixel leaves of the variance of white noise, along one axis."""
+    table = _kept_noise_table()
+    return table[round((shift - math.floor(shift)) * (len(table) - 1))]
+
+
+@functools.cache
+def _kept_noise_table() -> tuple[float, ...]:
+    k = (np.arange(64) + 0.5) * (np.pi / 64)
+    kept = []
+    for fraction in np.linspace(0.0, 1.0, 257):
+        wave = sum(float(tap) * np.exp(1j * k * n) for n, tap in enumerate(bspline.taps(fraction)))
+        kept.append(float(np.mean(np.abs(3.0 * wave / (2.0 + np.cos(k))) ** 2)))
+    return tuple(kept)
 
 
 CUBIC, QUINTIC = Spline(3, 1), Spline(5, 2)

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from rtreg.errors import FrameError
-from rtreg.estimators.spline import CUBIC, Spline
+from rtreg.estimators.noise_map import PixelNoise
+from rtreg.estimators.spline import CUBIC, Spline, kept_noise, sampled
 from rtreg.estimators.wiener import NoiseFilter
 from rtreg.kernels import box, bspline, gauss_newton, prepare
 
@@ -27,6 +28,7 @@ Image = npt.NDArray[Any]
 
 MAX_PASSES = 20
 JUDGED_ROWS = 64  # rows that a chi² is taken from: a few thousand pixels know it to 2 %
+MIRROR_FELT = 8  # px from the border: so far a bright star cut by it shows in the residual
 FILL_REACH = 2  # px: so far a filled pixel is felt in the spline
 LEAST_JUDGING = 200  # pixels that a chi² needs to say something
 LEAST_KEPT = 0.1  # of a diagonal after its noise is taken out: stated noise above the real must not break the fit
@@ -82,23 +84,6 @@ class Window:
         return self.bottom - self.top < 4 or self.right - self.left < 4
 
 
-class PixelNoise(NamedTuple):
-    """Variance of a frame's pixels on the reference's grid: what the reference's own light makes of it, in two parts.
-
-    `quiet` (ny, nx) float32 does not grow with the light, `light` (ny, nx) float32 does; `slope` is how much variance
-    one unit of signal brings.
-    """
-
-    quiet: Image
-    light: Image
-    slope: float
-
-    @property
-    def total(self) -> Image:
-        """Of a frame as bright as the reference."""
-        return np.asarray(self.quiet + self.light, np.float32)
-
-
 class Tracker:
     """Gauss-Newton fits of translation, scale and offset about one reference.
 
@@ -142,7 +127,7 @@ class Tracker:
         self.weights = np.where(good, 1.0 / total_variance, 0.0).astype(np.float32)
         self._quiet_mean = float(np.mean(noise.quiet, where=good))
         self._quiet_share = float(np.mean(noise.quiet / noise.total, where=good))
-        self._judging = _away_from_bad(self.weights, good)
+        self._judging = _judging(self.weights, good)
         # a cut template weighs the lines just beyond its cut: those, too, must be of good pixels
         self._inner = (_inside(np.any(good, axis=1), spline.reach), _inside(np.any(good, axis=0), spline.reach))
         total = float(self.weights.sum(dtype=np.float64))
@@ -385,6 +370,9 @@ class Tracker:
         # the weights are for a frame as bright as the reference; this one may be dimmed by a cloud
         quiet, light = self._brightness(fit.scale, fit.offset - fit.scale * self.mean)
         expected = self._quiet_share * quiet + (1.0 - self._quiet_share) * light
+        if self._per_frames:  # between its pixels, the reference has less noise than on them
+            less = 1.0 - kept_noise(fit.dy) * kept_noise(fit.dx)
+            expected -= fit.scale * fit.scale * self._per_frames * less
         fit.chi2_dof = max(0.0, (square - linear * linear / total) / dof) * (1.0 + self._per_frames) / expected
 
     def variances(self, bad: Image, n_bad: int) -> tuple[float, float, float, float]:
@@ -422,6 +410,41 @@ class Tracker:
         out += np.float32(fit.offset)
         out[in_frame][self._judging[in_reference] == 0.0] = np.nan
 
+    def squares(self, work: Image, bad: Image) -> tuple[Image, Image, float]:
+        """Squared residuals of the last fit, what the noise can be learnt from. Allocates: not for every frame.
+
+        Parameters
+        ----------
+        work : (ny, nx) float32
+        bad : (n,) int32
+            Flat indices of pixels that were filled.
+
+        Returns
+        -------
+        squares, model : (my, mx) float32
+            On the common pixels, over ``1 - h`` with h the share of a pixel in its own prediction; NaN where the fit
+            did not look. The model is the frame's, without noise of its own.
+        share : float
+            Variance of a residual over that of a frame's pixel.
+        """
+        fit, window = self.fit, self._window
+        assert window is not None
+        near_y, near_x = round(fit.dy), round(fit.dx)
+        model = np.float32(fit.scale) * sampled(self._templates[0], near_y - fit.dy, near_x - fit.dx)
+        model += np.float32(fit.offset)
+        frame = work.copy()
+        frame.reshape(-1)[bad] = np.nan
+        inverse = np.linalg.inv(self._normal)
+        lever = np.einsum("ij,iyx,jyx->yx", inverse, self._templates, self._instruments, optimize=True)
+        in_frame, in_reference = _overlap(self.shape, near_y, near_x)
+        keep = 1.0 - np.clip(lever, 0.0, 1.0 - LEAST_KEPT)
+        looked = self._judging > 0.0
+        looked[: window.top] = looked[window.bottom :] = looked[:, : window.left] = looked[:, window.right :] = False
+        keep[~looked] = np.nan
+        squares = np.square(frame[in_frame] - model[in_reference]) / keep[in_reference]
+        share = 1.0 + fit.scale**2 * self._per_frames * kept_noise(fit.dy) * kept_noise(fit.dx)
+        return squares, model[in_reference], share
+
     def structure_left(self, work: Image) -> float:
         """Fraction of the frame's weighted variance that the last fit leaves as structure.
 
@@ -453,14 +476,21 @@ def _inside(lines: Image, margin: int) -> tuple[int, int]:
     return (int(known[0]) + margin, int(known[-1]) + 1 - margin) if known.size else (0, 0)
 
 
-def _away_from_bad(weights: Image, good: Image) -> Image:
-    """Weights for the residual: 0 also next to bad pixels, whose fillings the interpolated reference has in it."""
-    if good.all():
-        return weights
-    near = np.empty(weights.shape, np.float32)
-    box.box_sum(~good, FILL_REACH, near)
-    away = np.where(near > 0.5, np.float32(0.0), weights)
-    return away if np.count_nonzero(away) > LEAST_JUDGING else weights
+def _judging(weights: Image, good: Image) -> Image:
+    """Weights for the residual: 0 where the interpolated reference is not the scene.
+
+    That is beside bad pixels, whose fillings it has in it, and along the border, where it goes on mirrored.
+    """
+    ny, nx = weights.shape
+    out = np.zeros_like(weights)
+    far_y, far_x = min(MIRROR_FELT, ny // 8), min(MIRROR_FELT, nx // 8)
+    inner = np.s_[far_y : ny - far_y, far_x : nx - far_x]
+    out[inner] = weights[inner]
+    if not good.all():
+        near = np.empty(weights.shape, np.float32)
+        box.box_sum(~good, FILL_REACH, near)
+        out[near > 0.5] = 0.0
+    return out if np.count_nonzero(out) > LEAST_JUDGING else weights
 
 
 def _overlap(shape: tuple[int, int], dy: int, dx: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:

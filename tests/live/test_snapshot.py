@@ -182,17 +182,21 @@ def test_ledger_comes_back_with_every_span():
         assert other.knows(5, seq) == ledger.knows(5, seq)
 
 
-def test_searcher_made_before_the_noise_was_known_is_made_alike():
+def test_a_registrar_that_is_still_learning_the_noise_goes_on_learning_alike():
     rng = np.random.default_rng(1)
     y, x = np.mgrid[:48, :48]
     scene = 200 * np.exp(-((x - 20.3) ** 2 + (y - 26.1) ** 2) / 12) + 30
     one = Registrar(rng.poisson(scene).astype(float))
     one.measure(rng.poisson(scene).astype(float))
-    assert one._searched_with is not one._tracker.weights
+    assert one._noise_map.learning
     other = Registrar(np.random.default_rng(2).normal(size=(48, 48)))
     other.restore(checkpoint.unpack(checkpoint.pack(one.snapshot())))
     assert not list(differences(one, other))
-    frame = rng.poisson(np.roll(scene, 9, 1)).astype(float)
+    for _ in range(20):
+        frame = rng.poisson(scene).astype(float)
+        assert_same(one.measure(frame), other.measure(frame))
+    assert not one._noise_map.learning
     one._unlock("test")
     other._unlock("test")
+    frame = rng.poisson(np.roll(scene, 9, 1)).astype(float)
     assert_same(one.measure(frame), other.measure(frame))
