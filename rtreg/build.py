@@ -18,7 +18,7 @@ from rtreg.io.actuators import Actuator
 from rtreg.io.address import check_bindable, resolve
 from rtreg.io.config import REQUIRED, Config, Endpoints, Key, keys
 from rtreg.io.feeds import Feed
-from rtreg.io.options import CameraOptions, TrackerOptions
+from rtreg.io.options import CameraOptions, RecorderOptions, TrackerOptions
 from rtreg.io.realtime import host_id
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ __all__ = [
     "engine",
     "expected",
     "feed",
+    "image_files",
     "noise",
     "reference_page",
     "tracker_options",
@@ -224,6 +225,24 @@ def _loaded(arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {**arguments, **images}
 
 
+def image_files(config: Config) -> dict[str, Path]:
+    """The image files that the configuration names for the tracker, by ``table.key``."""
+    from rtreg.estimators.registrar import Registrar
+    from rtreg.live.policy import ReferencePolicy
+    from rtreg.noise import NoiseModel
+
+    targets: dict[str, Target] = {
+        "noise": (NoiseModel, ()),
+        "estimator": (Registrar, _ESTIMATOR_GIVEN),
+        "reference": (ReferencePolicy, ()),
+    }
+    found: dict[str, Path] = {}
+    for table, target in targets.items():
+        (arguments,) = config.split(table, target)
+        found |= {f"{table}.{key}": value for key, value in arguments.items() if isinstance(value, Path)}
+    return found
+
+
 # Checking and describing
 
 
@@ -308,6 +327,7 @@ def schema(config: Config | None = None) -> dict[str, tuple[Target, ...]]:
         "controller": ((Controller, ()),),
         "tracker": ((TrackerOptions, ()), (Engine, _ENGINE_GIVEN)),
         "actuator": ((Actuator, _ACTUATOR_GIVEN),),
+        "recorder": ((RecorderOptions, ()),),
     }
 
 

@@ -19,6 +19,7 @@ _ORDERS = {
     "resume": "go on after a pause",
     "dither": "hold the image off the reference by DX DY pixels (0 0: back on it)",
     "retune": "change numbers of [controller] and [gate], e.g. gain=0.4 max_sigma=0.2",
+    "mark": "note this moment in a recording; one with --ring writes its last seconds",
     "status": "print all counters, rates and percentiles",
     "stop": "stop the tracker",
 }

@@ -27,7 +27,7 @@ import numpy as np
 from rtreg.errors import ConfigError
 from rtreg.io.wire import stream_name
 
-__all__ = ["REQUIRED", "TABLES", "Config", "Endpoints", "Key", "keys", "load", "shipped"]
+__all__ = ["REQUIRED", "TABLES", "Config", "Endpoints", "Key", "keys", "load", "parse", "shipped", "to_toml"]
 
 TABLES: Final = (
     "endpoints",
@@ -42,6 +42,7 @@ TABLES: Final = (
     "controller",
     "tracker",
     "actuator",
+    "recorder",
 )
 
 REQUIRED: Final = inspect.Parameter.empty
@@ -246,14 +247,45 @@ def load(name: str | Path, overrides: Iterable[str] = ()) -> Config:
     """
     path = _find(name)
     try:
-        raw = tomllib.loads(path.read_text("utf-8"))
+        content = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
+    return parse(content, str(name), overrides)
+
+
+def parse(content: bytes, source: str, overrides: Iterable[str] = ()) -> Config:
+    """A configuration from the text of its file; `source` is what messages call it. Raises as `load`."""
+    try:
+        raw = tomllib.loads(content.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not TOML: {error}") from None
+        raise ConfigError(f"{source}: not TOML: {error}") from None
     for override in overrides:
         _override(raw, override)
-    return _checked(str(name), raw)
+    return _checked(source, raw)
+
+
+def to_toml(stream: str, tables: Mapping[str, Mapping[str, Any]]) -> str:
+    """A configuration as the text of a file that means the same."""
+    lines = [f"stream = {_toml(stream)}"]
+    for name, table in tables.items():
+        lines += ["", f"[{name}]", *(f"{_toml_key(key)} = {_toml(value)}" for key, value in table.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_toml_key(key)} = {_toml(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return repr(value) if isinstance(value, int | float) else str(value)
+
+
+def _toml_key(key: str) -> str:
+    return key if key and all(c.isascii() and (c.isalnum() or c in "-_") for c in key) else _toml(key)
 
 
 def _find(name: str | Path) -> Path:

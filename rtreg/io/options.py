@@ -7,7 +7,7 @@ from typing import Literal
 
 from rtreg.errors import ConfigError
 
-__all__ = ["CameraOptions", "TrackerOptions"]
+__all__ = ["CameraOptions", "RecorderOptions", "TrackerOptions"]
 
 MOST_CORES = 8192  # what Linux can be built for
 
@@ -86,3 +86,56 @@ class TrackerOptions:
             raise ConfigError(f"expect_shape = {self.expect_shape}: (ny, nx), each at least 1")
         if not 0 <= self.priority <= 99:
             raise ConfigError(f"priority = {self.priority}: 1 to 99, or 0 for the normal scheduler")
+
+
+@dataclass(frozen=True)
+class RecorderOptions:
+    """How a stream is recorded.
+
+    Parameters
+    ----------
+    compression : {"none", "lz4", "zstd"}
+        Of the chunks; "none" is the fastest.
+    chunk_s : float
+        A chunk is ended after this long, or at 1 MiB, s: what a kill costs at most.
+    rotate_mib : float
+        A new file is begun when one has become so large, MiB; 0: not for its size.
+    rotate_s : float
+        A new file is begun after so long, s; 0: not for its age.
+    keep_gib : float
+        Of a recording in many files the oldest are deleted, so that no more than this is kept, GiB; 0 keeps all.
+    floor_gib : float
+        Recording stops before the disk has less than this left, GiB.
+    budget_mib : float
+        Frames that may wait for the disk, MiB; those beyond are dropped, counted, and noted in the recording.
+    ring_s : float
+        Record nothing but keep so much in memory, s, and write it when the lock is lost, the image jumps, or on
+        request (`rtreg ctl mark`, or SIGUSR1); 0: record all.
+    ring_after_s : float
+        How long to go on after such a moment, s.
+    ring_mib : float
+        Memory that the ring may take, MiB.
+    """
+
+    compression: Literal["none", "lz4", "zstd"] = "none"
+    chunk_s: float = 0.5
+    rotate_mib: float = 0.0
+    rotate_s: float = 0.0
+    keep_gib: float = 0.0
+    floor_gib: float = 1.0
+    budget_mib: float = 256.0
+    ring_s: float = 0.0
+    ring_after_s: float = 5.0
+    ring_mib: float = 2048.0
+
+    def __post_init__(self) -> None:
+        for name in ("chunk_s", "budget_mib", "ring_mib"):
+            if not 0 < getattr(self, name) < 1e9:
+                raise ConfigError(f"{name} = {getattr(self, name)}: must be positive and finite")
+        for name in ("rotate_mib", "rotate_s", "keep_gib", "floor_gib", "ring_s", "ring_after_s"):
+            if not 0 <= getattr(self, name) < 1e9:
+                raise ConfigError(f"{name} = {getattr(self, name)}: 0 or more and finite")
+        if self.keep_gib and not (self.rotate_mib or self.rotate_s):
+            raise ConfigError(f"keep_gib = {self.keep_gib}: only of a recording in many files: give rotate_mib too")
+        if self.keep_gib and self.rotate_mib > 512 * self.keep_gib:
+            raise ConfigError(f"keep_gib = {self.keep_gib}: less than two files of rotate_mib = {self.rotate_mib}")

@@ -10,7 +10,7 @@ import errno
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, Generic, NamedTuple, Self, TypeVar
 
@@ -36,6 +36,7 @@ __all__ = [
     "ResultPublisher",
     "StatusPublisher",
     "StatusSubscriber",
+    "Tap",
 ]
 
 DEFAULT_FRAME_BYTES: Final = 64 * 2**20
@@ -323,6 +324,28 @@ class StatusSubscriber(_Subscriber[dict[str, Any]]):
         super().__init__(endpoint, wire.topic("s", wire.stream_name(stream)), wire.unpack_status)
 
 
+class Tap(_Socket):
+    """Messages of several publishers and topics as they are, for who passes them on without looking inside.
+
+    What one publisher sent comes in its order. `max_bytes` is the largest message.
+    """
+
+    def __init__(self, endpoints: Sequence[str], topics: Sequence[bytes], *, max_bytes: int) -> None:
+        self.peers = [resolve(endpoint) for endpoint in endpoints]
+        super().__init__(
+            zmq.SUB, endpoints[0], bind=False, RCVHWM=1000, MAXMSGSIZE=max_bytes + _MARGIN, RECONNECT_IVL_MAX=0
+        )
+        for peer in self.peers[1:]:
+            self._socket.connect(peer)
+        for topic in topics:
+            self._socket.setsockopt(zmq.SUBSCRIBE, topic)
+
+    def receive(self, timeout_ms: int) -> list[memoryview] | None:
+        """The parts of the next message, or None if nothing came within `timeout_ms`."""
+        parts = self._receive(timeout_ms)
+        return None if parts is None else _buffers(parts)
+
+
 # Requests and answers
 
 
@@ -383,6 +406,11 @@ class _Client(_Socket):
         if parts is None:
             raise WireError("timeout", f"no answer from {self.endpoint} in {timeout_ms} ms; is that process running?")
         return wire.unpack_answer(parts[-1].buffer)
+
+    def tell(self, do: str) -> None:
+        """Ask without waiting for an answer; what cannot be sent at once is not sent."""
+        with contextlib.suppress(zmq.ZMQError):
+            self._socket.send(wire.pack_map({"v": wire.VERSION, "do": do}), zmq.NOBLOCK)
 
 
 class ControlServer(_Server):

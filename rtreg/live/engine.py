@@ -150,6 +150,7 @@ class Engine:
             "resume": lambda: self._pause(False),
             "dither": self._dither,
             "start_from": self._start_from,
+            "mark": lambda note="": {"note": str(note)},
             "retune": self._retune,
         }
         if order.do not in actions:

@@ -10,9 +10,9 @@ import msgpack
 from rtreg.errors import RecordingError
 from rtreg.io.wire import HEADER_BYTES, Buffer
 
-__all__ = ["KINDS", "PROFILE", "Item", "Kind", "item", "join", "kind_of"]
+__all__ = ["KINDS", "PROFILE", "Item", "Kind", "carried_over", "item", "join", "kind_of"]
 
-Kind = Literal["f", "c", "o", "k", "s"]
+Kind = Literal["f", "c", "o", "k", "s", "p"]
 
 PROFILE: Final = "rtreg"
 KINDS: Final[dict[Kind, str]] = {
@@ -21,14 +21,17 @@ KINDS: Final[dict[Kind, str]] = {
     "o": "order",
     "k": "checkpoint",
     "s": "status",
+    "p": "pending frame",
 }
-_PAYLOAD: Final = frozenset("fk")  # kinds that have a third part
+_PAYLOAD: Final = frozenset("fkp")  # kinds that have a third part
 
 
 class Item(NamedTuple):
     """One message of a recording.
 
-    `kind` is the topic's letter: "f" frame, "c" correction, "o" order, tick or intake, "k" checkpoint, "s" status.
+    `kind` is the topic's letter: "f" frame, "c" correction, "o" order, tick or intake, "k" checkpoint, "s" status; and
+    "p" a frame that had come before the file began, and that the tracker had not yet looked at: in the file before, if
+    there is one, it is an "f".
     `log_ns` is when the recorder got it, UTC ns by a clock that does not step; `parts` is what `rtreg.io.wire` unpacks.
     """
 
@@ -43,6 +46,11 @@ def join(parts: Sequence[Buffer]) -> bytes:
     return b"".join(parts[1:])
 
 
+def carried_over(parts: Sequence[Buffer]) -> list[Buffer]:
+    """A frame's parts as those of a pending frame."""
+    return [b"p" + bytes(parts[0])[1:], *parts[1:]]
+
+
 def kind_of(topic: str) -> tuple[Kind, str]:
     """Kind and stream of a topic, ``f/cam/``; RecordingError if it is none of ours."""
     letter, _, rest = topic.partition("/")
@@ -55,7 +63,7 @@ def item(topic: str, log_ns: int, data: bytes) -> Item:
     """A message of the file as an `Item`; RecordingError if it cannot be taken apart."""
     kind, stream = kind_of(topic)
     view = memoryview(data)
-    parts: list[Buffer] = [topic.encode("ascii", "replace"), view]
+    parts: list[Buffer] = [f"{'f' if kind == 'p' else kind}/{stream}/".encode("ascii", "replace"), view]
     if kind in _PAYLOAD:
         split = _end_of_map(view)
         parts[1:] = [view[:split], view[split:]]

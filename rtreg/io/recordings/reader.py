@@ -251,7 +251,7 @@ class Recording:
         Parameters
         ----------
         kinds : str
-            Letters of the topics wanted, of "fcoks".
+            Letters of the topics wanted, of "fcoksp".
         stream : str, optional
             Of this stream only.
         start_ns, stop_ns : int, optional
