@@ -20,7 +20,7 @@ import tempfile
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -371,26 +371,42 @@ def wisdom_text() -> str:
         return json.dumps(dict(zip(_PRECISIONS, parts, strict=True)))
 
 
-def adopt_wisdom(text: str) -> bool:
-    """Plan with what another process knew, and with nothing else; before the first plan. What is on disk is left alone.
+@contextlib.contextmanager
+def borrowed_wisdom(text: str) -> Iterator[bool]:
+    """Plan with what another process knew, its `wisdom_text`, and with nothing else: to transform as it, bit for bit.
 
-    Returns
-    -------
+    Plans of this thread are forgotten before and after; what is on disk is left alone.
+
+    Yields
+    ------
     bool
-        False when FFTW does not take it: another version, or another kind of CPU.
+        False when FFTW does not take it: another version, or another kind of CPU. Then plans are this machine's own.
     """
     global _wisdom_read, _keep_wisdom
     import pyfftw
 
     with _planner:
-        _wisdom_read, _keep_wisdom = True, False
-        try:
-            stored = json.loads(text)
-            parts = tuple(stored[name].encode("ascii") for name in _PRECISIONS)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return False
+        _cache.plans.clear()
         pyfftw.forget_wisdom()
-        return any(pyfftw.import_wisdom(parts))
+        taken = _import(text)
+        _wisdom_read, _keep_wisdom = taken, not taken
+    try:
+        yield taken
+    finally:
+        with _planner:
+            _cache.plans.clear()
+            pyfftw.forget_wisdom()
+            _wisdom_read, _keep_wisdom = False, True
+
+
+def _import(text: str) -> bool:
+    import pyfftw
+
+    try:
+        stored = json.loads(text)
+        return any(pyfftw.import_wisdom(tuple(stored[name].encode("ascii") for name in _PRECISIONS)))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False
 
 
 _PRECISIONS = ("double", "single", "long double")  # the order of pyfftw's tuples

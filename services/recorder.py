@@ -261,7 +261,14 @@ class Recorder:
     def summary(self) -> dict[str, Any]:
         """What a file says at its end."""
         refused = ", ".join(f"{reason} {count}" for reason, count in self.refused.items())
-        return {"messages": self.seen, "dropped": self.dropped, "gaps": self._watch.gaps, "refused": refused or "none"}
+        return {
+            "messages": self.seen,
+            "dropped": self.dropped,
+            "lost": self._watch.lost,
+            "used but missing": self._watch.missing,
+            "gaps": self._watch.gaps,
+            "refused": refused or "none",
+        }
 
     def close(self) -> None:
         """Note the accounts and end the file."""

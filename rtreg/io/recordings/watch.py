@@ -17,6 +17,8 @@ __all__ = ["Watch"]
 
 MOST_PENDING: Final = 256  # frames not yet mentioned by a tracker; without one, all of them
 MOST_PENDING_BYTES: Final = 64 * 2**20
+MOST_EPOCHS: Final = 8
+PATIENCE_NS: Final = 500_000_000  # word of a frame and the frame come by different ways
 
 
 class Watch:
@@ -28,13 +30,19 @@ class Watch:
         Whether what comes from here on cannot be replayed until a checkpoint comes.
     gaps : int
         How often events were missing.
+    lost : int
+        Frames that never came, by their numbers.
+    missing : int
+        Frames that the tracker used and that never came.
     pending : deque of Message
         Frames that the tracker has not yet said anything about: a file that begins at a checkpoint needs them too.
     """
 
     def __init__(self) -> None:
         self.lacks_checkpoint = True
-        self.gaps = 0
+        self.gaps = self.lost = self.missing = 0
+        self._highest: dict[int, int] = {}  # seq, by epoch
+        self._awaited: deque[tuple[tuple[int, int], int]] = deque()  # frames that came here later than word of them
         self.pending: deque[Message] = deque()
         self._identities: deque[tuple[int, int]] = deque()
         self._bytes = 0
@@ -55,7 +63,7 @@ class Watch:
         if letter == "f":
             self._frame(wire.unpack_frame(parts), message)
         elif letter == "o":
-            return "o", self._event(wire.unpack_event(parts))
+            return "o", self._event(wire.unpack_event(parts), message.mono_ns)
         elif letter == "c":
             return "c", self._correction(wire.unpack_correction(parts))
         elif letter == "k":
@@ -73,26 +81,49 @@ class Watch:
         self.lacks_checkpoint = True
 
     def _frame(self, frame: Frame, message: Message) -> None:
+        self._count(frame)
+        if self._awaited and any(frame.epoch == epoch and frame.seq == seq for (epoch, seq), _ in self._awaited):
+            self._awaited = deque(item for item in self._awaited if item[0] != (frame.epoch, frame.seq))
+            return
         self.pending.append(message)
         self._identities.append((frame.epoch, frame.seq))
         self._bytes += _size(message.parts)
         while len(self.pending) > MOST_PENDING or self._bytes > MOST_PENDING_BYTES:
             self._forget()
 
+    def _count(self, frame: Frame) -> None:
+        highest = self._highest.get(frame.epoch)
+        if highest is not None:
+            self.lost += max(0, frame.seq - highest - 1)
+        if highest is None and len(self._highest) >= MOST_EPOCHS:
+            self._highest.pop(next(iter(self._highest)))
+        self._highest[frame.epoch] = max(frame.seq, highest if highest is not None else 0)
+
     def _forget(self) -> None:
         self._identities.popleft()
         self._bytes -= _size(self.pending.popleft().parts)
 
-    def _event(self, event: Event) -> str:
+    def _event(self, event: Event, now: int) -> str:
+        while self._awaited and now - self._awaited[0][1] > PATIENCE_NS:
+            self._awaited.popleft()
+            self.missing += 1
+            self.lacks_checkpoint = True
         if self._last_n is not None and event.n != self._last_n + 1:
             self.gaps += 1
             self.lacks_checkpoint = True
         self._last_n = event.n
-        if isinstance(event, Intake) and event.frame is not None and event.frame[:2] in self._identities:
-            while self._identities and self._identities[0] != event.frame[:2]:
-                self._forget()
-            self._forget()
+        if isinstance(event, Intake) and event.frame is not None:
+            self._taken(event.frame[:2], now)
         return "mark" if isinstance(event, Order) and event.do == "mark" else ""
+
+    def _taken(self, identity: tuple[int, int], now: int) -> None:
+        """The tracker has looked at a frame, and will not look at any before it."""
+        if identity not in self._identities:
+            self._awaited.append((identity, now))
+            return
+        while self._identities[0] != identity:
+            self._forget()
+        self._forget()
 
     def _correction(self, correction: wire.Correction) -> str:
         before, self._state = self._state, correction.result.state
