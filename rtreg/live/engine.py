@@ -15,12 +15,14 @@ from rtreg.live.policy import ReferencePolicy
 from rtreg.live.quality import QualityGate
 from rtreg.live.reference import Reference
 from rtreg.live.stacking import smoothed
+from rtreg.live.successor import Successor
 from rtreg.noise import NoiseModel
 from rtreg.records import Estimate, Frame, Order, ReferenceInfo, Result, Shift, State, Tick, Verdict
 
 NS = 1_000_000_000
 _DTYPES = {dtype.str: dtype for dtype in DTYPES}  # never np.dtype of what is stored
 _KEPT_OF_LAST = ("stream", "epoch", "seq", "t_ns", "recv_mono_ns")  # of the last frame, for a snapshot
+UNUSABLE = Verdict.DARK | Verdict.SATURATED | Verdict.NAN  # flags of frames that say nothing of the field
 CHANGED_AFTER = 5  # frames of another kind in a row: no longer strays, the stream has changed
 
 
@@ -43,12 +45,15 @@ class Engine:
         A lock that has been held for this long is LOST, s of receive time.
     stale_after : float
         Without a frame for this long, or five frame periods if those are longer, the state is STALE, s.
+    new_field_after : float or None
+        When good frames have matched the reference nowhere for this long, s, another field is in view: a new reference
+        is made of it, and takes over once it has proved itself. None to hold for ever.
 
     Notes
     -----
     `process` is the latency path; `learn` does what can wait until the command has left. `handle` and `tick` come in
-    between frames. The mutable state: the reference, `state`, the controller's and the gate's own, the last frame's
-    identity and times, `paused`. One thread.
+    between frames. The mutable state: the reference and its successor, `state`, the controller's and the gate's own,
+    the last frame's identity and times, `paused`. One thread.
     """
 
     def __init__(
@@ -62,9 +67,11 @@ class Engine:
         stream: str = "cam",
         lost_after: float = 1.0,
         stale_after: float = 1.0,
+        new_field_after: float | None = 1.0,
     ) -> None:
-        for name, value in (("lost_after", lost_after), ("stale_after", stale_after)):
-            if not 0.0 < value < 1e9:
+        times = {"lost_after": lost_after, "stale_after": stale_after, "new_field_after": new_field_after}
+        for name, value in times.items():
+            if value is not None and not 0.0 < value < 1e9:
                 raise ConfigError(f"{name} = {value}: s, must be positive and finite")
         self._make, self._policy, self._gate, self._controller = make_registrar, reference, gate, controller
         self._noise, self._stream = noise, stream
@@ -73,6 +80,9 @@ class Engine:
         self.paused = False
         self._identity = 0
         self._reference: Reference | None = None
+        self._successor = Successor(reference, make_registrar, new_field_after)
+        self._unknown: Frame | None = None  # the last frame, if it is a good one that the reference does not know
+        self._began = "the first frames"  # why there is this reference and not the one before
         self._geometry: tuple[Any, ...] = ()
         self._other: tuple[Any, ...] = ()  # a geometry that frames have had since the last one that fitted
         self._others = 0
@@ -97,6 +107,7 @@ class Engine:
             `CHANGED_AFTER` in a row agree with each other, the stream has changed, and gets a new reference.
         """
         self._note_time(frame)
+        self._unknown = None
         if self.paused:
             self.state = State.PAUSED
             return self._result(frame, Estimate(), Verdict.OK, held="PAUSED")
@@ -108,6 +119,10 @@ class Engine:
         if not reference.ready or (estimate.ok and not math.isfinite(estimate.dx)):
             self.state = State.ACQUIRING
             return self._result(frame, Estimate(flags=estimate.flags), estimate.flags, held="ACQUIRING")
+        if estimate.ok:
+            self._successor.forget()
+        elif not estimate.flags & UNUSABLE:
+            self._unknown = frame
         verdict = self._gate.judge(estimate)
         if verdict:
             reference.reject()
@@ -119,8 +134,11 @@ class Engine:
 
     def learn(self) -> None:
         """Let the reference learn from the last frame, if the gate let it pass. After the command has left."""
-        if self._reference is not None and not self.paused:
-            self._reference.learn()
+        if self._reference is None or self.paused:
+            return
+        self._reference.learn()
+        if self._unknown is not None and self._reference.registrar is not None:
+            self._successor.consider(self._unknown, self._reference.registrar, self._noise_for(self._unknown))
 
     def tick(self, tick: Tick) -> Result | None:
         """Time without a frame: HOLD, then STALE. None before the first frame: there is no stream to speak of."""
@@ -162,14 +180,24 @@ class Engine:
 
     def _new_reference(self) -> dict[str, Any]:
         self._drop_reference("")
+        self._began = "ordered"
         return {"reference": self._identity + 1, "set_point": [0.0, 0.0]}
 
     def _drop_reference(self, problem: str) -> None:
         """The next frame begins a new reference, where the scene is then: there the set point is 0 again."""
         self._reference = None
+        self._successor.forget()
         self._controller.set_point = Shift(0.0, 0.0)
-        self._problem = problem
+        self._problem = self._began = problem
         self.state = State.NO_REFERENCE
+
+    def _succeed(self, reference: Reference) -> None:
+        """Another field has proved itself: its zero is where it was first seen, and there it is to stay."""
+        self._identity += 1
+        reference.identity = self._identity
+        self._reference, self._began = reference, "a new field in view"
+        self._controller.set_point = Shift(0.0, 0.0)
+        self._gate.forget()
 
     def _loop(self, *, closed: bool) -> dict[str, Any]:
         self._controller.closed = closed
@@ -232,6 +260,8 @@ class Engine:
                 "id": info.id,
                 "age_frames": info.age_frames,
                 "walk": info.walk,
+                "began": self._began,
+                "successor": self._successor.frames,
                 "frames": [list(member) for member in reference.members] if reference and reference.ready else [],
             },
             "lock": registrar.last_transition if registrar else "",
@@ -332,6 +362,8 @@ class Engine:
         if self._reference is not None and self._reference.hopeless:
             self._drop_reference("the frames did not match the first one of the reference: began again")
             self._identity -= 1  # nobody has seen it
+        if (successor := self._successor.take()) is not None:
+            self._succeed(successor)
         if self._reference is None:
             self._identity += 1
             self._gate.forget()
