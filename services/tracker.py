@@ -27,7 +27,7 @@ from rtreg.io.sockets import (
     StatusPublisher,
 )
 from rtreg.live.bookkeeper import Bookkeeper
-from rtreg.live.engine import CHANGED_AFTER
+from rtreg.live.kind import CHANGED_AFTER
 from rtreg.records import Checkpoint, Frame, Order, Reception, State, Tick
 from rtreg.services.journal import Journal
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from rtreg.errors import ConfigError, FrameError
-from rtreg.estimators.registrar import DTYPES, Registrar
+from rtreg.estimators.registrar import Registrar
 from rtreg.live.controller import Controller
+from rtreg.live.kind import Kind
 from rtreg.live.policy import ReferencePolicy
 from rtreg.live.quality import QualityGate
 from rtreg.live.reference import Reference
@@ -20,10 +21,8 @@ from rtreg.noise import NoiseModel
 from rtreg.records import Estimate, Frame, Order, ReferenceInfo, Result, Shift, State, Tick, Verdict
 
 NS = 1_000_000_000
-_DTYPES = {dtype.str: dtype for dtype in DTYPES}  # never np.dtype of what is stored
 _KEPT_OF_LAST = ("stream", "epoch", "seq", "t_ns", "recv_mono_ns")  # of the last frame, for a snapshot
 UNUSABLE = Verdict.DARK | Verdict.SATURATED | Verdict.NAN  # flags of frames that say nothing of the field
-CHANGED_AFTER = 5  # frames of another kind in a row: no longer strays, the stream has changed
 
 
 class Engine:
@@ -83,9 +82,7 @@ class Engine:
         self._successor = Successor(reference, make_registrar, new_field_after)
         self._unknown: Frame | None = None  # the last frame, if it is a good one that the reference does not know
         self._began = "the first frames"  # why there is this reference and not the one before
-        self._geometry: tuple[Any, ...] = ()
-        self._other: tuple[Any, ...] = ()  # a geometry that frames have had since the last one that fitted
-        self._others = 0
+        self._kind = Kind()
         self._last: Frame | None = None
         self._good_ns = 0  # receive time of the last frame that was not held, or of the first since it is known
         self._period_ns = 0
@@ -103,15 +100,16 @@ class Engine:
         Raises
         ------
         FrameError
-            When its shape, dtype, region, binning or detector constants are not those of the stream. Once
-            `CHANGED_AFTER` in a row agree with each other, the stream has changed, and gets a new reference.
+            When its shape, dtype, region, binning or detector constants are not those of the stream. Once some in a
+            row agree with each other (see `Kind`), the stream has changed, and gets a new reference.
         """
         self._note_time(frame)
         self._unknown = None
         if self.paused:
             self.state = State.PAUSED
             return self._result(frame, Estimate(), Verdict.OK, held="PAUSED")
-        self._check_geometry(frame)
+        if self._kind.changes(frame):
+            self._drop_reference(f"the stream has changed to {self._kind}")
         estimate, refused = self._measure(frame)
         reference = self._reference
         if refused or reference is None:
@@ -139,6 +137,7 @@ class Engine:
         self._reference.learn()
         if self._unknown is not None and self._reference.registrar is not None:
             self._successor.consider(self._unknown, self._reference.registrar, self._noise_for(self._unknown))
+        self._unknown = None
 
     def tick(self, tick: Tick) -> Result | None:
         """Time without a frame: HOLD, then STALE. None before the first frame: there is no stream to speak of."""
@@ -278,17 +277,17 @@ class Engine:
             "state": str(self.state),
             "paused": self.paused,
             "identity": self._identity,
-            "geometry": _plain(self._geometry),
-            "other": _plain(self._other),
-            "others": self._others,
+            "kind": self._kind.snapshot(),
             "last": None if last is None else {name: getattr(last, name) for name in _KEPT_OF_LAST},
             "good_ns": self._good_ns,
             "period_ns": self._period_ns,
             "problem": self._problem,
+            "began": self._began,
             "retuned": self._retuned,
             "gate": self._gate.snapshot(),
             "controller": self._controller.snapshot(),
             "reference": None if reference is None else reference.snapshot(),
+            "successor": self._successor.snapshot(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -300,17 +299,18 @@ class Engine:
             The snapshot does not go with this configuration.
         """
         self.state, self.paused, self._identity = State(state["state"]), bool(state["paused"]), int(state["identity"])
-        self._geometry, self._other = _geometry(state["geometry"]), _geometry(state["other"])
-        self._others, self._problem = int(state["others"]), str(state["problem"])
+        self._kind.restore(state["kind"])
+        self._problem, self._began = str(state["problem"]), str(state["began"])
         self._good_ns, self._period_ns = int(state["good_ns"]), int(state["period_ns"])
         self._last = None if state["last"] is None else Frame(pixels=np.empty((0, 0)), **state["last"])
         if state["retuned"]:
             self._retune(**state["retuned"])
         self._gate.restore(state["gate"])
         self._controller.restore(state["controller"])
+        noise = self._noise_for(self._kind.constants())
+        self._successor.restore(state["successor"], noise)
         self._reference = None
         if state["reference"] is not None:
-            noise = self._noise_for(_constants(self._geometry))
             self._reference = Reference(self._policy, self._make, noise, self._identity)
             self._reference.restore(state["reference"])
 
@@ -340,22 +340,6 @@ class Engine:
         else:
             self._good_ns = frame.recv_mono_ns
         self._last = frame
-
-    def _check_geometry(self, frame: Frame) -> None:
-        """Refuse a stray frame of another kind; take it for a change of the stream once several agree."""
-        geometry = (
-            frame.pixels.shape, frame.pixels.dtype, frame.roi, frame.bin,
-            frame.gain, frame.read_noise, frame.offset, frame.saturation,
-        )  # fmt: skip
-        if geometry == self._geometry or not self._geometry:
-            self._geometry, self._others = geometry, 0
-            return
-        self._others = self._others + 1 if geometry == self._other else 1
-        self._other = geometry
-        if self._others < CHANGED_AFTER:
-            raise FrameError(f"frame is {_described(geometry)} but the stream is {_described(self._geometry)}")
-        self._geometry, self._others = geometry, 0
-        self._drop_reference(f"the stream has changed to {_described(geometry)}")
 
     def _measure(self, frame: Frame) -> tuple[Estimate, bool]:
         """The estimate, and whether the frame could not even be looked at."""
@@ -419,30 +403,3 @@ def _why_unusable(frame: Frame) -> Verdict:
     if frame.saturation is not None and float(np.max(pixels)) >= frame.saturation:
         return Verdict.SATURATED
     return Verdict.DARK
-
-
-def _described(geometry: tuple[Any, ...]) -> str:
-    """A frame's kind for people: shape and dtype, and what else there is."""
-    names = ("roi", "bin", "gain", "read_noise", "offset", "saturation")
-    more = [f"{name} {value}" for name, value in zip(names, geometry[2:], strict=True) if value is not None]
-    return " ".join([str(geometry[0]), str(geometry[1]), *more])
-
-
-def _plain(geometry: tuple[Any, ...]) -> list[Any]:
-    """A geometry as plain data."""
-    return [*geometry[:1], *(dtype.str for dtype in geometry[1:2]), *geometry[2:]]
-
-
-def _geometry(plain: list[Any]) -> tuple[Any, ...]:
-    """The geometry that `_plain` was given."""
-    if not plain:
-        return ()
-    shape, dtype, roi, binning, *constants = plain
-    pairs = (None if pair is None else tuple(pair) for pair in (roi, binning))
-    return (tuple(shape), _DTYPES[str(dtype)], *pairs, *constants)
-
-
-def _constants(geometry: tuple[Any, ...]) -> Frame:
-    """A frame without pixels that has the detector constants of a geometry."""
-    gain, read_noise, offset, saturation = geometry[4:] or (None,) * 4
-    return Frame(pixels=np.empty((0, 0)), gain=gain, read_noise=read_noise, offset=offset, saturation=saturation)

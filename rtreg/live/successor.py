@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from rtreg.errors import FrameError
 from rtreg.estimators.registrar import Registrar
@@ -45,6 +46,22 @@ class Successor:
     def frames(self) -> int:
         """Frames in the reference in the making."""
         return len(self._reference.members) if self._reference else 0
+
+    def snapshot(self) -> dict[str, Any]:
+        """The mutable state: plain data, and the arrays of the reference in the making."""
+        reference = self._reference
+        return {
+            "since_ns": self._since_ns,
+            "proofs": self._proofs,
+            "reference": None if reference is None else reference.snapshot(),
+        }
+
+    def restore(self, state: dict[str, Any], noise: NoiseModel) -> None:
+        """Go on from a `snapshot`, for frames with this noise."""
+        self._since_ns, self._proofs, self._reference = state["since_ns"], int(state["proofs"]), None
+        if state["reference"] is not None:
+            self._reference = Reference(self._policy, self._make, noise, 0)
+            self._reference.restore(state["reference"])
 
     def forget(self) -> None:
         """The present reference has matched again, or there is another one."""

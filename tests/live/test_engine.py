@@ -14,7 +14,7 @@ from rig import MS, Loop, engine, spoiled
 
 from rtreg.errors import ConfigError, FrameError
 from rtreg.live.controller import Controller
-from rtreg.live.engine import CHANGED_AFTER
+from rtreg.live.kind import CHANGED_AFTER
 from rtreg.live.policy import ReferencePolicy
 from rtreg.records import Order, Shift, State, Tick, Verdict
 from rtreg.simulate import Detector, Motion, Scene, SimulatedCamera

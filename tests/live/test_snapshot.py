@@ -29,6 +29,7 @@ SCRATCH = {
     "WindowMean": {"_scratch"},
     "Engine": {"_make", "_last"},
     "Reference": {"_make", "_fresh", "_noise", "_policy"},
+    "Successor": {"_make"},
 }
 
 
@@ -127,6 +128,22 @@ def test_restored_engine_is_paused_lost_retuned_and_dithered_like_the_first():
         other = restored(loop.engine, controller=Controller(gain=0.3, limit=9.0))
         later = Tick(mono_ns=loop.seq * loop.period + 5_000_000_000)
         assert_same(loop.engine.tick(later), other.tick(later))
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.policy)
+def test_restored_engine_goes_on_with_the_next_reference(policy):
+    options = {"reference": policy, "new_field_after": 0.01}
+    loop, other_field = Loop(engine(**options)), Loop(None, kind="cells")
+    loop.settle()
+    loop.run(5)
+    loop.camera = other_field.camera
+    ids = set()
+    for _ in range(12):  # unknown, begun, aligned, proven, taken over
+        other = restored(loop.engine, **options)
+        assert not list(differences(loop.engine, other))
+        go_on_alike(loop.engine, other, [loop.expose() for _ in range(3)])
+        ids.add(loop.engine.status()["reference"]["id"])
+    assert ids == {1, 2}
 
 
 def test_engine_that_has_seen_nothing_is_restored():

@@ -27,7 +27,8 @@ from rtreg.io.sockets import (
 )
 from rtreg.live.bookkeeper import Bookkeeper
 from rtreg.live.controller import Controller
-from rtreg.live.engine import CHANGED_AFTER, Engine
+from rtreg.live.engine import Engine
+from rtreg.live.kind import CHANGED_AFTER
 from rtreg.live.policy import ReferencePolicy
 from rtreg.live.quality import QualityGate
 from rtreg.records import (
