@@ -23,7 +23,7 @@ from rtreg.simulate import Motion
 SCRATCH = {
     "Registrar": {"_work", "_bad", "_scratch_mask", "_searched_with"},
     "Tracker": {"_cut", "_instruments", "_column", "_sums", "_state", "_moments", "_lost", "fit"},
-    "Searcher": {"_frame", "_frame_spectrum", "_maps", "_explained", "_vertex", "_table", "_plan", "peak"},
+    "Searcher": {"_frame", "_frame_spectrum", "_squared", "_maps", "_explained", "_vertex", "_table", "_plan", "peak"},
     "Group": {"_scratch"},
     "RollingMean": {"_scratch"},
     "WindowMean": {"_scratch"},
