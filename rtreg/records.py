@@ -17,6 +17,7 @@ import numpy.typing as npt
 from rtreg.errors import WireError
 
 NAN = math.nan
+UNKNOWN_TIME = -(1 << 63)  # ns, where a file of int64 has no other way to say so
 Covariance = tuple[tuple[float, float], tuple[float, float]]
 NO_COVARIANCE: Covariance = ((NAN, NAN), (NAN, NAN))
 

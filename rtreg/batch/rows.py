@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rtreg.records import Estimate, Verdict
+from rtreg.records import UNKNOWN_TIME, Estimate, Verdict
 
 Rows = npt.NDArray[Any]
-UNKNOWN_TIME = np.iinfo(np.int64).min
 
 _FLOATS = ("dx", "dy", "cov_xx", "cov_xy", "cov_yy", "chi2_dof", "contrast", "scale", "offset")
 ROW = np.dtype(
@@ -24,7 +23,7 @@ UNITS = {
     **dict.fromkeys(("cov_xx", "cov_xy", "cov_yy"), "pix2"),
 }
 
-__all__ = ["ROW", "UNITS", "UNKNOWN_TIME", "Rows", "row", "table"]
+__all__ = ["ROW", "UNITS", "Rows", "row", "table"]
 
 
 def row(t_ns: int | None, estimate: Estimate) -> tuple[Any, ...]:

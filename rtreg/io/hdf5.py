@@ -7,7 +7,6 @@ What is read may be any file with one 2-D or 3-D numeric dataset, or with severa
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy.typing as npt
 
 from rtreg.errors import FrameError
 from rtreg.io.extras import need
+from rtreg.records import UNKNOWN_TIME
 
 __all__ = ["Hdf5Reader", "Hdf5Writer"]
 
@@ -81,12 +81,12 @@ class Hdf5Reader:
 
     def about(self, index: int) -> dict[str, Any]:
         """What the file says of a frame: the keys of the wire's header; `t_ns` alone where no header is there."""
-        about: dict[str, Any] = {}
         if self._headers is not None:
-            about = json.loads(self._headers[index])
-        if self._times is not None:
-            about["t_ns"] = int(self._times[index])
-        return about
+            about: dict[str, Any] = json.loads(self._headers[index])
+            return about
+        if self._times is None or (t_ns := int(self._times[index])) == UNKNOWN_TIME:
+            return {}
+        return {"t_ns": t_ns}
 
     def close(self) -> None:
         """Close the file; twice does no harm."""
@@ -110,30 +110,28 @@ class Hdf5Writer:
         )
         for name, kind in (("t_ns", np.int64), ("exp_ns", np.int64), ("header", h5py.string_dtype())):
             self._file.create_dataset(name, (0,), kind, maxshape=(None,), chunks=(1024,))
-        self._headers: list[Mapping[str, Any]] = []
+        self._facts: list[tuple[int, int, str]] = []
 
-    def write(self, pixels: npt.NDArray[Any], header: Mapping[str, Any]) -> None:
-        """Append a frame and its header."""
+    def write(self, pixels: npt.NDArray[Any], t_ns: int | None, exp_ns: int, header: str) -> None:
+        """Append a frame: its mid-exposure UTC ns, its exposure in ns, its header as JSON."""
         count = len(self._frames)
         self._frames.resize(count + 1, axis=0)
         self._frames[count] = pixels
-        self._headers.append(header)
-        if len(self._headers) == _BATCH:
+        self._facts.append((UNKNOWN_TIME if t_ns is None else t_ns, exp_ns, header))
+        if len(self._facts) == _BATCH:
             self._flush()
 
     def _flush(self) -> None:
         count = len(self._frames)
-        for name in ("t_ns", "exp_ns", "header"):
+        for name, values in zip(("t_ns", "exp_ns", "header"), zip(*self._facts, strict=True), strict=True):
             column = self._file[name]
             column.resize(count, axis=0)
-            column[count - len(self._headers) :] = [
-                json.dumps(header) if name == "header" else header.get(name, 0) for header in self._headers
-            ]
-        self._headers.clear()
+            column[count - len(values) :] = values
+        self._facts.clear()
 
     def close(self) -> None:
         """Write what is left, and close; twice does no harm."""
         if self._file:
-            if self._headers:
+            if self._facts:
                 self._flush()
             self._file.close()

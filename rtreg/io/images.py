@@ -1,4 +1,4 @@
-"""Images from files, one at a time: FITS, TIFF, SER, HDF5, ``.npy``, PNG, and folders of them.
+"""Images from files, one at a time: FITS, TIFF, SER, HDF5, ``.npy``, PNG, recordings, and folders of them.
 
 Formats differ in how they fail; here each failure is one `FrameError` that names the file and says what is wrong.
 """
@@ -26,13 +26,18 @@ Image = npt.NDArray[Any]
 _DTYPES = ("uint8", "uint16", "int16", "int32", "float32", "float64")
 
 
+def _nothing(index: int) -> dict[str, Any]:
+    """What a format says of an image that says nothing but the image."""
+    return {}
+
+
 class _Source(NamedTuple):
     """What a format has to offer: how many images, image i as it is stored, how to let go, what is known of image i."""
 
     length: int
     read: Callable[[int], Image]
     close: Callable[[], None]
-    about: Callable[[int], dict[str, Any]] = lambda index: {}
+    about: Callable[[int], dict[str, Any]] = _nothing
 
 
 class Stack:
@@ -73,7 +78,11 @@ class Stack:
 
     def about(self, index: int) -> dict[str, Any]:
         """What the file says of image `index`, under the keys of a frame's wire header: `t_ns`, `exp_ns`, `seq`, ..."""
-        return _try(f"{self.path}: what is said of image {index} cannot be read", self._source.about, index % len(self))
+        about = _try(f"{self.path}: what is said of image {index} cannot be read", self._source.about, index)
+        t_ns = about.get("t_ns", 0) if isinstance(about, dict) else None
+        if type(t_ns) is not int or abs(t_ns) >= 1 << 63:
+            raise FrameError(f"{self.path}: the time of image {index} is {t_ns!r}; it must be whole ns since 1970")
+        return about
 
     def _read(self, index: int) -> Image:
         return _image(self.path, _try(f"{self.path}: image {index} cannot be read", self._source.read, index))
@@ -101,8 +110,9 @@ def open_stack(path: str | Path) -> Stack:
     ----------
     path : str or Path
         FITS (the first HDU with a 2-D or 3-D image), TIFF (all pages), SER (grey), HDF5 (its one stack, or
-        ``FILE.h5:/name``), ``.npy`` (2-D or 3-D, memory-mapped), grey PNG, or a folder of such files, each with one
-        image, in natural order: ``frame9`` before ``frame10``.
+        ``FILE.h5:/name``), a recording (``.mcap``, a folder of them, or ``FILE.mcap:/stream``), ``.npy`` (2-D or 3-D,
+        memory-mapped), grey PNG, or a folder of such files, each with one image, in natural order: ``frame9`` before
+        ``frame10``.
 
     Raises
     ------
@@ -113,7 +123,9 @@ def open_stack(path: str | Path) -> Stack:
     file, inside = _split(name)
     if not file.exists():
         raise FrameError(f"{file} does not exist")
-    opener = _opener(file) if inside is None else functools.partial(_hdf5, inside=inside)
+    opener: Callable[..., _Source] = _opener(file)
+    if inside is not None:
+        opener = functools.partial(opener, inside=inside)
     source = _try(f"{name} cannot be read", opener, file)
     try:
         return Stack(name, source)
@@ -147,8 +159,8 @@ def is_fits(path: str | Path) -> bool:
 
 
 def _split(path: str) -> tuple[Path, str | None]:
-    """A file, and the name inside of it: ``night.h5:/frames``."""
-    found = re.fullmatch(r"(.+\.(?:h5|hdf5)):(/.+)", path, re.IGNORECASE)
+    """A file, and the name inside of it: ``night.h5:/frames``, ``night.mcap:/cam``."""
+    found = re.fullmatch(r"(.+\.(?:h5|hdf5|mcap)):(/.+)", path, re.IGNORECASE)
     return (Path(found[1]), found[2]) if found else (Path(path), None)
 
 
@@ -164,7 +176,7 @@ def _try(complaint: str, call: Callable[[T], R], argument: T) -> R:
 
 def _opener(path: Path) -> Callable[[Path], _Source]:
     if path.is_dir():
-        return _folder
+        return _recording if any(path.glob("*.mcap")) else _folder
     for suffix, opener in _OPENERS.items():
         if path.name.lower().endswith(suffix):
             return opener
@@ -209,7 +221,7 @@ def _fits(path: Path) -> _Source:
     from rtreg.FITS_tools.cubes import Cube
 
     cube = Cube(path)
-    return _Source(len(cube), cube.__getitem__, cube.close)
+    return _Source(len(cube), cube.__getitem__, cube.close, cube.about)
 
 
 def _npy(path: Path) -> _Source:
@@ -226,15 +238,25 @@ def _tiff(path: Path) -> _Source:
         if any(len(series.shape) > 3 for series in tiff.series):
             shapes = ", ".join(str(series.shape) for series in tiff.series)
             raise FrameError(f"{path} must hold (ny, nx) or (frames, ny, nx), not {shapes}")
+        pages = [page for series in tiff.series for page in series.pages]
+        about = _ome(tiff, len(pages))
         if len(tiff.series) == 1 and tiff.series[0].dataoffset is not None:
             # one block of raw data, of which the file may describe the first image only
             tiff.close()
-            return _array(path, tifffile.memmap(path, mode="r"))
-        pages = [page for series in tiff.series for page in series.pages]
+            return _array(path, tifffile.memmap(path, mode="r"))._replace(about=about)
     except BaseException:
         tiff.close()
         raise
-    return _Source(len(pages), lambda index: np.asarray(pages[index].asarray()), tiff.close)
+    return _Source(len(pages), lambda index: np.asarray(pages[index].asarray()), tiff.close, about)
+
+
+def _ome(tiff: Any, count: int) -> Callable[[int], dict[str, Any]]:
+    """What an OME-TIFF says of each of its images."""
+    if not tiff.is_ome:
+        return _nothing
+    from rtreg.io.ome import facts_of
+
+    return facts_of(tiff.ome_metadata, count).__getitem__
 
 
 def _png(path: Path) -> _Source:
@@ -266,6 +288,19 @@ def _hdf5(path: Path, inside: str | None = None) -> _Source:
     return _Source(len(file), file.__getitem__, file.close, file.about)
 
 
+def _recording(path: Path, inside: str = "") -> _Source:
+    from rtreg.io import wire
+    from rtreg.io.recordings.stack import RecordedFrames
+
+    frames = RecordedFrames(path, inside.strip("/") or None)
+    return _Source(
+        len(frames),
+        lambda index: wire.unpack_frame(frames[index].parts).pixels,
+        frames.close,
+        lambda index: wire.unpack_map(frames[index].parts[1]),
+    )
+
+
 _OPENERS: dict[str, Callable[[Path], _Source]] = {
     ".fits": _fits,
     ".fit": _fits,
@@ -276,6 +311,7 @@ _OPENERS: dict[str, Callable[[Path], _Source]] = {
     ".ser": _ser,
     ".h5": _hdf5,
     ".hdf5": _hdf5,
+    ".mcap": _recording,
     ".npy": _npy,
     ".png": _png,
 }

@@ -134,8 +134,8 @@ class SerWriter:
         count = len(self._ticks)
         return _HEADER.pack(*_Header(_MAGIC, 0, 0, 0, nx, ny, depth, count, local_time=first, utc_time=first))
 
-    def write(self, pixels: npt.NDArray[Any], t_ns: int | None) -> None:
-        """Append a frame; its UTC time is kept to 100 ns, and as 0 where it is None."""
+    def write(self, pixels: npt.NDArray[Any], t_ns: int | None, exp_ns: int = 0, header: str = "") -> None:
+        """Append a frame; its UTC time is kept to 100 ns, and as 0 where it is None. There is no room for the rest."""
         self._file.write(np.ascontiguousarray(pixels, self._dtype).data)
         self._ticks.append(0 if t_ns is None else _EPOCH + (t_ns + 50) // 100)
 

@@ -1,5 +1,7 @@
 """HDF5 files of frames: ours, and those of others."""
 
+import json
+
 import h5py
 import numpy as np
 import pytest
@@ -12,10 +14,10 @@ FRAMES = np.arange(150 * 20, dtype=np.int32).reshape(150, 4, 5) - 1000
 
 
 def test_round_trip_keeps_pixels_times_and_order(tmp_path):
-    headers = [{"stream": "cam", "epoch": 2**64 - 1, "seq": k, "t_ns": 10**18 + k, "exp_ns": 5} for k in range(150)]
+    headers = [{"stream": "cam", "epoch": 2**64 - 1, "seq": k, "t_ns": 10**18 + k} for k in range(150)]
     writer = Hdf5Writer(tmp_path / "a.h5", (4, 5), np.int32)
     for image, header in zip(FRAMES, headers, strict=True):
-        writer.write(image, header)
+        writer.write(image, header["t_ns"], 5, json.dumps(header))
     writer.close()
     writer.close()  # twice does no harm
     with open_stack(tmp_path / "a.h5") as stack:

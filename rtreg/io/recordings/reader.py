@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import mmap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -23,6 +23,7 @@ from rtreg.io.recordings.scan import (
     Damage,
     Place,
     end_of,
+    entries_of,
     messages_of,
     read_attachment,
     read_metadata,
@@ -45,6 +46,7 @@ class _Index:
     channels: dict[int, str] = field(default_factory=dict)  # id -> topic
     spans: dict[int, tuple[int, int]] = field(default_factory=dict)  # chunk's begin -> first and last log time
     counts: dict[str, int] = field(default_factory=dict)  # topic -> messages
+    indexed: dict[int, dict[int, int]] = field(default_factory=dict)  # chunk's begin -> channel -> its message index
     damage: list[Damage] = field(default_factory=list)
 
 
@@ -75,6 +77,7 @@ class _File:
                     at = record.chunk_start_offset
                     index.chunks.append((at, at + record.chunk_length))
                     index.spans[at] = (record.message_start_time, record.message_end_time)
+                    index.indexed[at] = record.message_index_offsets
                 elif isinstance(record, AttachmentIndex):
                     index.attachments.append((record.offset, record.offset + record.length))
                 elif isinstance(record, MetadataIndex):
@@ -120,11 +123,29 @@ class _File:
             first, last = self.index.spans[begin]
             if (start is not None and last < start) or (stop is not None and first >= stop):
                 continue
-            for record in self._chunk(begin, end):
-                if isinstance(record, Channel):
-                    self.index.channels.setdefault(record.id, record.topic)
-                elif (start is None or record.log_time >= start) and (stop is None or record.log_time < stop):
-                    yield self.index.channels[record.channel_id], record
+            for topic, record in self.chunk(begin, end):
+                if (start is None or record.log_time >= start) and (stop is None or record.log_time < stop):
+                    yield topic, record
+
+    def chunk(self, begin: int, end: int) -> list[tuple[str, Message]]:
+        """Topic and message of what is in one chunk."""
+        found = []
+        for record in self._chunk(begin, end):
+            if isinstance(record, Channel):
+                self.index.channels.setdefault(record.id, record.topic)
+            else:
+                found.append((self.index.channels[record.channel_id], record))
+        return found
+
+    def count(self, begin: int, end: int, topic: str) -> int:
+        """How many messages of a topic are in one chunk: from its index where it has one, else by reading it."""
+        if begin not in self.index.indexed:
+            return sum(name == topic for name, _ in self.chunk(begin, end))
+        offsets = (at for channel, at in self.index.indexed[begin].items() if self.index.channels.get(channel) == topic)
+        try:
+            return sum(entries_of(self.data, at) for at in offsets)
+        except UNREADABLE as error:
+            raise RecordingError(f"{self.path}: the index of the chunk at byte {begin}: {error}") from None
 
     def _chunk(self, begin: int, end: int) -> list[Message | Channel]:
         try:
@@ -277,6 +298,15 @@ class Recording:
         """The corrections, as `items`."""
         for found in self.items("c", stream=stream, **limits):
             yield self._unpacked(wire.unpack_correction, found.parts)
+
+    def chunks(self, topic: str) -> list[tuple[Callable[[], list[tuple[str, Message]]], int]]:
+        """What reads each chunk of every file that has messages of `topic`, and how many it has, in order."""
+        found: list[tuple[Callable[[], list[tuple[str, Message]]], int]] = []
+        for file in self._files:
+            for begin, end in file.index.chunks:
+                if count := file.count(begin, end, topic):
+                    found.append((partial(file.chunk, begin, end), count))
+        return found
 
     def one_stream(self, name: str | None = None, kinds: str = "".join(KINDS)) -> str:
         """`name` if it is a stream of this recording; without a name the only one. RecordingError otherwise."""

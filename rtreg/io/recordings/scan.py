@@ -31,6 +31,7 @@ __all__ = [
     "Damage",
     "Place",
     "end_of",
+    "entries_of",
     "messages_of",
     "read_attachment",
     "read_metadata",
@@ -41,6 +42,8 @@ MAGIC: Final = b"\x89MCAP0\r\n"
 LARGEST_CHUNK: Final = MAX_FRAME_BYTES + 2**24
 PREFIX: Final = struct.Struct("<BQ")  # opcode, length of what follows
 FOOTER: Final = struct.Struct("<BQQQI")
+MESSAGE_INDEX: Final = struct.Struct("<BQHI")  # opcode, length, channel, bytes of entries
+INDEX_ENTRY: Final = 16  # bytes: log time and offset of a message
 CHUNK_HEAD: Final = struct.Struct("<QQQII")  # start, end, size and CRC of the content, length of the method's name
 # what the library's readers raise on bytes that are not what they should be
 UNREADABLE: Final = (
@@ -145,6 +148,14 @@ def end_of(data: Buffer) -> int:
     if opcode != Opcode.FOOTER or length != FOOTER.size - PREFIX.size or not len(MAGIC) <= summary <= footer:
         return 0
     return summary if zlib.crc32(data[summary : footer + FOOTER.size - 4]) == crc else 0
+
+
+def entries_of(data: Buffer, begin: int) -> int:
+    """How many messages the message index record at `begin` lists; raises one of `UNREADABLE`."""
+    opcode, _, _, size = MESSAGE_INDEX.unpack_from(data, begin)
+    if opcode != Opcode.MESSAGE_INDEX or size % INDEX_ENTRY:
+        raise RecordingError(f"no message index at byte {begin}")
+    return int(size // INDEX_ENTRY)
 
 
 def messages_of(data: Buffer, begin: int, end: int) -> list[Message | Channel]:
