@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 LINE_SECONDS = 10.0  # between lines of a log
 
 Update = Callable[[int, int], None]
+T = TypeVar("T")
 
 
 @contextlib.contextmanager
@@ -20,6 +22,13 @@ def progress(what: str) -> Iterator[Update]:
             yield update
     else:
         yield _Lines(what)
+
+
+def counted(things: Iterable[T], update: Update, total: int) -> Iterator[T]:
+    """The things, each told to `update` as it is taken."""
+    for done, thing in enumerate(things, 1):
+        update(done, total)
+        yield thing
 
 
 @contextlib.contextmanager

@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rtreg.cli._parser import Verbs, not_negative
-from rtreg.cli._progress import progress
+from rtreg.cli._progress import counted, progress
 from rtreg.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rtreg.io.recordings import Recording
 
 _EPILOG = """\
 The ending of OUT decides. Frames: .fits (cube, with a table FRAMES), .ser, .tif (OME-TIFF), .h5. Corrections: .csv,
@@ -35,11 +38,25 @@ def add(verbs: Verbs[Any]) -> None:
     )
     parser.add_argument("recording", metavar="REC", help="recording, or folder with the files of one")
     parser.add_argument("out", type=Path, metavar="OUT", help="what to write; its ending decides the format")
+    add_span(parser)
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
+    parser.set_defaults(run=run)
+
+
+def add_span(parser: argparse.ArgumentParser) -> None:
+    """The options that say which stream of a recording, and from when to when."""
     parser.add_argument("--stream", help="which stream (default: the only one)")
     parser.add_argument("--from", dest="start", type=not_negative, metavar="S", help="seconds after the beginning")
     parser.add_argument("--to", dest="stop", type=not_negative, metavar="S", help="seconds after the beginning")
-    parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists")
-    parser.set_defaults(run=run)
+
+
+def span_of(args: argparse.Namespace, recording: Recording) -> dict[str, int | None]:
+    """From when to when, as the recording's readers take it."""
+    begin, _ = recording.span_ns
+    return {
+        "start_ns": None if args.start is None else begin + round(args.start * 1e9),
+        "stop_ns": None if args.stop is None else begin + round(args.stop * 1e9),
+    }
 
 
 def run(args: argparse.Namespace) -> int:
@@ -54,18 +71,14 @@ def run(args: argparse.Namespace) -> int:
         known = f"frames in {', '.join(FRAME_SUFFIXES)}, corrections in {', '.join(SUFFIXES)}"
         raise ConfigError(f"{args.out} cannot be written: {known}")
     with Recording(args.recording) as recording:
-        begin, _ = recording.span_ns
-        limits = {
-            "start_ns": None if args.start is None else begin + round(args.start * 1e9),
-            "stop_ns": None if args.stop is None else begin + round(args.stop * 1e9),
-        }
+        limits = span_of(args, recording)
         table = args.out.name.lower().endswith(SUFFIXES)
         count, what = (_corrections if table else _frames)(recording, args, limits)
     print(f"{args.out}: {count} {what}", file=sys.stderr)
     return 0
 
 
-def _frames(recording: Any, args: argparse.Namespace, limits: dict[str, int | None]) -> tuple[int, str]:
+def _frames(recording: Recording, args: argparse.Namespace, limits: dict[str, int | None]) -> tuple[int, str]:
     from rtreg.io.atomic import replacing
     from rtreg.io.exchange import frames_to_file
 
@@ -78,7 +91,7 @@ def _frames(recording: Any, args: argparse.Namespace, limits: dict[str, int | No
     return done, "frames"
 
 
-def _corrections(recording: Any, args: argparse.Namespace, limits: dict[str, int | None]) -> tuple[int, str]:
+def _corrections(recording: Recording, args: argparse.Namespace, limits: dict[str, int | None]) -> tuple[int, str]:
     from rtreg.io.corrections import UNITS, columns_of
     from rtreg.io.tables import check_table, write_table
 
@@ -87,12 +100,6 @@ def _corrections(recording: Any, args: argparse.Namespace, limits: dict[str, int
     total = recording.counts[f"c/{stream}/"]
     with progress("corrections") as update:
         corrections = recording.corrections(stream, **limits)
-        columns = columns_of(_counted(corrections, update, total))
+        columns = columns_of(counted(corrections, update, total))
     write_table(args.out, columns, units=UNITS, about={"recording": str(args.recording)})
     return len(columns["seq"]), "corrections"
-
-
-def _counted(things: Any, update: Any, total: int) -> Any:
-    for done, thing in enumerate(things, 1):
-        update(done, total)
-        yield thing
