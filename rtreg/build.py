@@ -22,6 +22,7 @@ from rtreg.io.options import CameraOptions, RecorderOptions, TrackerOptions
 from rtreg.io.realtime import host_id
 
 if TYPE_CHECKING:
+    from rtreg.estimators.regions import RegionPolicy
     from rtreg.live.engine import Engine
     from rtreg.noise import NoiseModel
 
@@ -43,7 +44,7 @@ Target = tuple[Callable[..., Any], tuple[str, ...]]  # a constructor, and what i
 PROBE_SHAPE = (32, 32)
 _ESTIMATOR_GIVEN = ("reference", "noise", "reference_frames", "calibrated")
 _ACTUATOR_GIVEN = ("host",)
-_ENGINE_GIVEN = ("make_registrar", "reference", "gate", "controller", "noise", "stream")
+_ENGINE_GIVEN = ("make_registrar", "reference", "gate", "controller", "noise", "regions", "stream")
 
 
 # The tracker
@@ -85,7 +86,7 @@ def engine(config: Config) -> Engine:
     (estimator,) = config.split("estimator", (Registrar, _ESTIMATOR_GIVEN))
     (reference,) = config.split("reference", (ReferencePolicy, ()))
     estimator, reference = _loaded(estimator), _loaded(reference)
-    model = noise(config)
+    model, regions = noise(config), _regions(config, estimator)
     shape = _common_shape(config, estimator, reference, model)
     with config.naming("estimator"):
         make_registrar: Callable[..., Registrar] = functools.partial(Registrar, **estimator)
@@ -101,9 +102,24 @@ def engine(config: Config) -> Engine:
             gate=gate,
             controller=controller,
             noise=model,
+            regions=regions,
             stream=config.stream,
             **options,
         )
+
+
+def _regions(config: Config, estimator: Mapping[str, Any]) -> RegionPolicy:
+    """The regions of ``[regions]``, none by default."""
+    from rtreg.estimators.regions import RegionPolicy
+
+    regions = config.make("regions", RegionPolicy)
+    frames = expected(config)
+    with config.naming("regions"):
+        if frames is not None:
+            regions.check_shape(frames[0])
+        if regions.boxes and "mask" in estimator:
+            raise ConfigError("boxes cut no mask of [estimator]; give it as the mask of [noise]")
+    return regions
 
 
 def _common_shape(
@@ -304,6 +320,7 @@ def _probe(shape: tuple[int, int]) -> npt.NDArray[np.float32]:
 
 def schema(config: Config | None = None) -> dict[str, tuple[Target, ...]]:
     """Every table with the constructors it is for; of the camera's sources that of `config`, or all."""
+    from rtreg.estimators.regions import RegionPolicy
     from rtreg.estimators.registrar import Registrar
     from rtreg.live.controller import Controller
     from rtreg.live.engine import Engine
@@ -322,6 +339,7 @@ def schema(config: Config | None = None) -> dict[str, tuple[Target, ...]]:
         "detector": ((Detector, ()),),
         "noise": ((NoiseModel, ()),),
         "estimator": ((Registrar, _ESTIMATOR_GIVEN),),
+        "regions": ((RegionPolicy, ()),),
         "reference": ((ReferencePolicy, ()),),
         "gate": ((QualityGate, ()),),
         "controller": ((Controller, ()),),
@@ -393,6 +411,8 @@ def _type(hint: Any) -> str:
         return ", ".join(f'`"{member}"`' for member in members)
     if origin is np.ndarray or hint is np.ndarray:
         return "path of an image"
+    if hasattr(hint, "_fields"):  # a named tuple
+        return f"[{', '.join(hint._fields)}]"
     if origin is tuple:
         return f"list of {_type(members[0])}" if members[-1] is ... else f"[{', '.join(map(_type, members))}]"
     if members and isinstance(origin, type) and issubclass(origin, Mapping):

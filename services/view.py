@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rtreg.live.metrics import Latencies
-from rtreg.records import Delivery, Result, State
+from rtreg.records import Delivery, Field, Result, State
 
 SPARK = 36  # columns of a sparkline; with its number it fits 80
 SAMPLE_NS = 250_000_000  # one sparkline column; a sample, not a mean, so that jitter stays visible
@@ -148,7 +148,7 @@ def line(view: View, now: int) -> str:
         f"latency p50 {total['p50']:.0f} p99 {total['p99']:.0f} us",
         f"lost {view.lost} skipped {view.skipped} ref {last.reference.id}",
     ]
-    more = [in_peoples_unit(view, now), _counts(view.reasons(now)), view.note]
+    more = [_regions_in_a_word(last.estimate.field), in_peoples_unit(view, now), _counts(view.reasons(now)), view.note]
     return ", ".join([*words, *filter(None, more)])
 
 
@@ -173,6 +173,8 @@ def render(view: View, now: int) -> RenderableType:
     parts: list[RenderableType] = [_head(view, now), _traces(view, now)]
     if people := in_peoples_unit(view, now):
         parts.append(Text(people))
+    if view.last is not None and view.last.estimate.field is not None:
+        parts += regions(view.last.estimate.field, view.status.get("regions", []))
     parts += [_latency(view), _foot(view, now)]
     if view.note:
         parts.append(Text(view.note, style="bold"))
@@ -213,6 +215,39 @@ def _traces(view: View, now: int) -> Table:
         scale = Text(f" 0-{top:.2g}", style="dim") if axis == 0 else Text("")
         table.add_row(f"sigma {name}", _number(value, ".4f"), "", Text(spark) + scale)
     return table
+
+
+def regions(field: Field, boxes: Sequence[Sequence[int]]) -> list[RenderableType]:
+    """What each region says, and the field's rotation and magnification where they are measured."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("region", "x y w h", "shift x", "shift y", "sigma x", "sigma y"):
+        table.add_column(f"\n{name}", justify="left" if name == "x y w h" else "right", no_wrap=True)
+    table.add_column("\n")  # a long reason wraps
+    for k, part in enumerate(field.parts):
+        numbers = [*(_number(v, "+.4f") for v in part.shift), *(_number(v, ".4f") for v in part.sigma)]
+        where = " ".join(map(str, boxes[k])) if k < len(boxes) else ""
+        table.add_row(
+            str(k + 1),
+            where,
+            *numbers,
+            part.rejected.replace("|", " ") or "used",
+            style="yellow" if part.rejected else "",
+        )
+    said = f"scatter {_number(field.scatter, '.4f')} px"
+    if math.isfinite(field.rotation):
+        turned = f"rotation {1e3 * field.rotation:+.4f} ± {1e3 * field.rotation_sigma:.4f} mrad"
+        said = f"{turned}   scale {field.magnification:.6f} ± {field.magnification_sigma:.6f}\n{said}"
+    return [table, Text(said)]
+
+
+def _regions_in_a_word(field: Field | None) -> str:
+    if field is None:
+        return ""
+    out = [f"{k + 1} {part.rejected}" for k, part in enumerate(field.parts) if part.rejected]
+    said = f"regions {len(field.parts) - len(out)}/{len(field.parts)}" + "".join(f" ({reason})" for reason in out)
+    if math.isfinite(field.rotation):
+        said += f" rotation {1e3 * field.rotation:+.4f} ± {1e3 * field.rotation_sigma:.4f} mrad"
+    return said
 
 
 def _latency(view: View) -> Table:

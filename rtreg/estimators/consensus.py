@@ -73,6 +73,26 @@ class Consensus:
         self._values, self._errors = np.zeros(4), np.zeros((4, 4))  # t_x, t_y, a, b: see `kernels.similarity`
         self._trial, self._trial_errors = np.zeros(4), np.zeros((4, 4))
 
+    def snapshot(self) -> dict[str, Any]:
+        """What the next answers depend on, as plain data."""
+        return {
+            "points": self._points.tolist(),
+            "pivot": None if self.pivot is None else tuple(self.pivot),
+            "values": self._values.tolist(),
+            "errors": self._errors.tolist(),
+            "variance": self._variance,
+            "mean_excess": self._mean_excess,
+            "frames": self._frames,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Be as the consensus of as many regions that gave `snapshot`."""
+        self._points[:], self._values[:], self._errors[:] = state["points"], state["values"], state["errors"]
+        self._variance, self._mean_excess = float(state["variance"]), float(state["mean_excess"])
+        self._frames = int(state["frames"])
+        self.pivot = None if state["pivot"] is None else Shift(*map(float, state["pivot"]))
+        self._relative = self._points - (self.pivot or (0.0, 0.0))
+
     @property
     def scatter(self) -> float:
         """How far regions move on their own, 1 sigma, px."""

@@ -37,10 +37,13 @@ class Box(NamedTuple):
         return f"x {self.x}, y {self.y}, {self.width} x {self.height}"
 
 
-def _box(number: int, values: Sequence[int]) -> Box:
-    if len(values) != 4:
-        raise ConfigError(f"region {number} = {list(values)}: give [x, y, width, height]")
-    return Box(*(int(v) for v in values))
+def _boxes(given: Iterable[Sequence[int]]) -> tuple[Box, ...]:
+    boxes = []
+    for k, values in enumerate(given):
+        if len(values) != 4:
+            raise ConfigError(f"region {k + 1} = {list(values)}: give [x, y, width, height]")
+        boxes.append(Box(*(int(v) for v in values)))
+    return tuple(boxes)
 
 
 class RegionPolicy:
@@ -58,10 +61,8 @@ class RegionPolicy:
         region's error. None to learn it from their disagreement.
     """
 
-    def __init__(
-        self, boxes: Iterable[Sequence[int]] = (), *, outlier: float = 5.0, scatter: float | None = None
-    ) -> None:
-        self.boxes = tuple(_box(k + 1, box) for k, box in enumerate(boxes))
+    def __init__(self, boxes: tuple[Box, ...] = (), *, outlier: float = 5.0, scatter: float | None = None) -> None:
+        self.boxes = _boxes(boxes)
         for k, box in enumerate(self.boxes):
             if box.x < 0 or box.y < 0 or min(box.width, box.height) < SMALLEST:
                 raise ConfigError(
@@ -132,7 +133,7 @@ class Regions:
     ) -> None:
         pixels = as_pixels(reference, "reference")
         self.shape: tuple[int, int] = pixels.shape
-        self.policy = regions if isinstance(regions, RegionPolicy) else RegionPolicy(regions)
+        self.policy = regions if isinstance(regions, RegionPolicy) else RegionPolicy(_boxes(regions))
         if not self.policy.boxes:
             raise ConfigError("no regions: give at least one box (x, y, width, height)")
         self.policy.check_shape(self.shape)

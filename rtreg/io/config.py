@@ -37,6 +37,7 @@ TABLES: Final = (
     "detector",
     "noise",
     "estimator",
+    "regions",
     "reference",
     "gate",
     "controller",

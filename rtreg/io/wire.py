@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from rtreg.errors import ConfigError, WireError
 from rtreg.io import checkpoint as checkpoints
+from rtreg.io.fields import FieldBody, pack_field, unpack_field
 from rtreg.records import (
     Checkpoint,
     Command,
@@ -167,6 +168,7 @@ class _CorrectionBody(msgspec.Struct):
     host: str = ""
     truth: Pair | None = None
     event: Count = 0
+    field: FieldBody | None = None
 
 
 class _OrderBody(msgspec.Struct, tag_field="kind", tag="order"):
@@ -315,6 +317,8 @@ def pack_correction(result: Result, delivery: Delivery) -> list[Buffer]:
     }
     if delivery.truth is not None:
         body["truth"] = delivery.truth
+    if estimate.field is not None:
+        body["field"] = pack_field(estimate.field)
     return [topic("c", result.stream), pack_map(body)]
 
 
@@ -524,6 +528,7 @@ def unpack_correction(parts: Sequence[Buffer]) -> Correction:
             chi2_dof=body.chi2,
             contrast=body.contrast,
             regime=body.regime,
+            field=None if body.field is None else unpack_field(body.field),
         ),
         verdict=verdict,
         command=Command(u=body.command, unit=body.unit, mode=body.mode),

@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 
 from rtreg.errors import ConfigError, FrameError
+from rtreg.estimators.regions import Box, RegionPolicy
 from rtreg.estimators.registrar import Registrar
 from rtreg.live.controller import Controller
 from rtreg.live.kind import Kind
 from rtreg.live.policy import ReferencePolicy
 from rtreg.live.quality import QualityGate
 from rtreg.live.reference import Reference
-from rtreg.live.stacking import smoothed
+from rtreg.live.regions import RegionReference
 from rtreg.live.successor import Successor
+from rtreg.live.warming import warming
 from rtreg.noise import NoiseModel
 from rtreg.records import Estimate, Frame, Order, ReferenceInfo, Result, Shift, State, Tick, Verdict
 
@@ -38,6 +40,8 @@ class Engine:
     controller : Controller
     noise : NoiseModel, optional
         Detector constants; without them those in the frames' headers are used.
+    regions : RegionPolicy, optional
+        Measure these regions of the frame, each with a reference of its own, and combine them.
     stream : str
         Name of the stream, for results that no frame has caused.
     lost_after : float
@@ -46,7 +50,8 @@ class Engine:
         Without a frame for this long, or five frame periods if those are longer, the state is STALE, s.
     new_field_after : float or None
         When good frames have matched the reference nowhere for this long, s, another field is in view: a new reference
-        is made of it, and takes over once it has proved itself. None to hold for ever.
+        is made of it, and takes over once it has proved itself. None to hold for ever, as with regions, which are of
+        one field.
 
     Notes
     -----
@@ -63,6 +68,7 @@ class Engine:
         gate: QualityGate,
         controller: Controller,
         noise: NoiseModel | None = None,
+        regions: RegionPolicy | None = None,
         stream: str = "cam",
         lost_after: float = 1.0,
         stale_after: float = 1.0,
@@ -74,12 +80,14 @@ class Engine:
                 raise ConfigError(f"{name} = {value}: s, must be positive and finite")
         self._make, self._policy, self._gate, self._controller = make_registrar, reference, gate, controller
         self._noise, self._stream = noise, stream
+        self._regions = regions if regions is not None and regions.boxes else None
         self._lost_after_ns, self._stale_after_ns = int(lost_after * NS), int(stale_after * NS)
         self.state = State.NO_REFERENCE
         self.paused = False
         self._identity = 0
-        self._reference: Reference | None = None
-        self._successor = Successor(reference, make_registrar, new_field_after)
+        self._reference: Reference | RegionReference | None = None
+        # regions are of one field: in another, they would be in the wrong places
+        self._successor = Successor(reference, make_registrar, None if self._regions else new_field_after)
         self._unknown: Frame | None = None  # the last frame, if it is a good one that the reference does not know
         self._began = "the first frames"  # why there is this reference and not the one before
         self._kind = Kind()
@@ -90,7 +98,8 @@ class Engine:
         self._retuned: dict[str, Any] = {}  # what is no longer as configured
 
     def __repr__(self) -> str:
-        return f"<Engine {self._stream} {self.state}, reference {self._identity}, {self._controller!r}>"
+        regions = f", {len(self._regions.boxes)} regions" if self._regions else ""
+        return f"<Engine {self._stream} {self.state}, reference {self._identity}{regions}, {self._controller!r}>"
 
     # -- the path of a frame ----------------------------------------------------------------------------------------
 
@@ -135,8 +144,9 @@ class Engine:
         if self._reference is None or self.paused:
             return
         self._reference.learn()
-        if self._unknown is not None and self._reference.registrar is not None:
-            self._successor.consider(self._unknown, self._reference.registrar, self._noise_for(self._unknown))
+        present = self._reference
+        if self._unknown is not None and isinstance(present, Reference) and present.registrar is not None:
+            self._successor.consider(self._unknown, present.registrar, self._noise_for(self._unknown))
         self._unknown = None
 
     def tick(self, tick: Tick) -> Result | None:
@@ -251,7 +261,6 @@ class Engine:
         """Plain data for the status message: state, reference and its frames, loop, lock."""
         reference = self._reference
         info = self._info()
-        registrar = reference.registrar if reference else None
         return {
             "state": str(self.state),
             "problem": self._problem,
@@ -263,7 +272,8 @@ class Engine:
                 "successor": self._successor.frames,
                 "frames": [list(member) for member in reference.members] if reference and reference.ready else [],
             },
-            "lock": registrar.last_transition if registrar else "",
+            "lock": reference.lock if reference else "",
+            "regions": [list(box) for box in self._regions.boxes] if self._regions else [],
             "controller": self._controller.status(),
         }
 
@@ -311,20 +321,16 @@ class Engine:
         self._successor.restore(state["successor"], noise)
         self._reference = None
         if state["reference"] is not None:
-            self._reference = Reference(self._policy, self._make, noise, self._identity)
+            self._reference = self._reference_with(noise)
             self._reference.restore(state["reference"])
 
     def warm_up(self, shape: tuple[int, int], dtype: Any) -> None:
         """Compile every kernel and make every plan that frames of this shape and dtype will need."""
-        # a scene that repeats nowhere, or the scratch engine would not lock
-        blobs = 900.0 + 1000.0 * smoothed(np.random.default_rng(0).normal(size=shape).astype(np.float32))[0]
-        top = np.iinfo(dtype).max if np.dtype(dtype).kind in "iu" else 2000.0
-        pixels = np.minimum(blobs, 1500.0).clip(0, None) * min(1.0, top / 2000.0)
         scratch = Engine(
             self._make, reference=ReferencePolicy(frames=2, batch=1), gate=QualityGate(), controller=Controller(),
-            noise=self._noise,
+            noise=self._noise, regions=self._regions,
         )  # fmt: skip
-        image = pixels.astype(dtype)
+        image = warming(shape, dtype, self._regions.boxes if self._regions else [Box(0, 0, shape[1], shape[0])])
         image.flags.writeable = False  # as frames off the wire are: kernels are compiled for that
         for seq in range(100):
             scratch.process(Frame(pixels=image, seq=seq, recv_mono_ns=seq * NS))
@@ -351,17 +357,22 @@ class Engine:
         if self._reference is None:
             self._identity += 1
             self._gate.forget()
-            self._reference = Reference(self._policy, self._make, self._noise_for(frame), self._identity)
+            self._reference = self._reference_with(self._noise_for(frame))
         try:
             estimate = self._reference.measure(frame)
         except FrameError as error:  # the first frame of a reference: constant, or nothing but bad pixels
             self._problem = str(error)
-            if self._reference.registrar is None:
+            if not self._reference.begun:
                 self._reference, self._identity = None, self._identity - 1
             return Estimate(flags=_why_unusable(frame)), True
         if self._reference.ready:
             self._problem = ""
         return estimate, False
+
+    def _reference_with(self, noise: NoiseModel) -> Reference | RegionReference:
+        if self._regions is not None:
+            return RegionReference(self._regions, self._policy, self._make, noise, self._identity)
+        return Reference(self._policy, self._make, noise, self._identity)
 
     def _noise_for(self, frame: Frame) -> NoiseModel:
         if self._noise is not None:

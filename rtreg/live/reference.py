@@ -65,6 +65,7 @@ class Reference:
         self._anchor: Anchor | None = None
         self._zero: Covariance = ((0.0, 0.0), (0.0, 0.0))  # of the position of the group's mean, px²
         self._fresh: Estimate | None = None
+        self._candidate: tuple[Frame, Estimate] | None = None  # for the group
         self._renewed = False  # the mean has changed, the registrar has not been told yet
         self._last_ns = self._learnt_ns = 0  # receive times, CLOCK_MONOTONIC
         self._period_ns = LONGEST_PIECE_NS
@@ -86,7 +87,7 @@ class Reference:
         self.members = [(int(epoch), int(seq)) for epoch, seq in state["members"]]
         (xx, xy), (_, yy) = state["zero"]
         self._zero = ((float(xx), float(xy)), (float(xy), float(yy)))
-        self._fresh = None
+        self._fresh = self._candidate = None
         if state["registrar"] is None:
             return
         image = state["registrar"]["reference"]
@@ -113,7 +114,7 @@ class Reference:
 
     def measure(self, frame: Frame) -> Estimate:
         """Estimate of a frame; while the reference is being made, its rough place in the first frame."""
-        self._fresh = None
+        self._fresh = self._candidate = None
         if self.registrar is None:
             self._begin(frame)
             if self._policy.image is None:
@@ -123,11 +124,24 @@ class Reference:
         if self.age == 0 and self._policy.image is None:
             self._misses = 0 if estimate.ok else self._misses + 1
         if not self.ready:
-            self._join(frame, estimate)
+            # the shortest: a gap may be of our own making, and must not make the next one longer
+            self._period_ns = min(self._period_ns, max(0, frame.recv_mono_ns - self._last_ns))
+            self._last_ns = frame.recv_mono_ns
+            self._candidate = (frame, estimate)
             return estimate
         if frame.recv_mono_ns - self._learnt_ns >= 1e9 / self._policy.learn_hz:
             self._fresh, self._learnt_ns = estimate, frame.recv_mono_ns
         return self._since_the_start(estimate)
+
+    @property
+    def begun(self) -> bool:
+        """Whether a first frame has been taken for it."""
+        return self.registrar is not None
+
+    @property
+    def lock(self) -> str:
+        """When and why the lock changed last, for people."""
+        return self.registrar.last_transition if self.registrar else ""
 
     @property
     def hopeless(self) -> bool:
@@ -141,11 +155,14 @@ class Reference:
             self._anchor.advance()
 
     def reject(self) -> None:
-        """The gate did not let the last measured frame pass."""
-        self._fresh = None
+        """The last measured frame is not to be learnt from."""
+        self._fresh = self._candidate = None
 
     def learn(self) -> None:
         """One bounded piece of work after the command has left: align the group, or roll the mean."""
+        if self._candidate is not None:
+            self._join(*self._candidate)
+            self._candidate = None
         if self._group is not None and len(self._group) >= self._policy.frames:
             self._align_group()
         elif self._renewed:
@@ -182,9 +199,6 @@ class Reference:
     def _join(self, frame: Frame, estimate: Estimate) -> None:
         assert self._group is not None
         assert self.registrar is not None
-        # the shortest: a gap may be of our own making, and must not make the next one longer
-        self._period_ns = min(self._period_ns, max(0, frame.recv_mono_ns - self._last_ns))
-        self._last_ns = frame.recv_mono_ns
         if len(self._group) < self._policy.frames and estimate.ok:
             self._group.add(self.registrar.work, estimate.shift)
             self.members.append((frame.epoch, frame.seq))

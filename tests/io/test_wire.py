@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import msgpack
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,9 +17,11 @@ from rtreg.records import (
     Command,
     Delivery,
     Estimate,
+    Field,
     Frame,
     Intake,
     Order,
+    Part,
     ReferenceInfo,
     Result,
     Shift,
@@ -246,6 +249,35 @@ def correction(**changes):
 def test_a_correction_comes_back():
     parts, result, delivery = correction()
     assert wire.unpack_correction(parts) == (result, delivery)
+
+
+FIELD = Field(
+    parts=(
+        Part(shift=Shift(1.4, -2.4), covariance=((4e-4, 1e-5), (1e-5, 5e-4)), chi2_dof=0.9),
+        Part(shift=Shift(9.0, 7.0), covariance=((1e-4, 0.0), (0.0, 1e-4)), chi2_dof=1.2, rejected="OUTLIER"),
+    ),
+    centre=Shift(31.5, 40.25), rotation=-1e-3, rotation_sigma=2e-4, magnification=1.001, magnification_sigma=3e-4,
+    tension=0.8, scatter=0.01,
+)  # fmt: skip
+
+
+def test_what_regions_say_travels_with_a_correction():
+    _, result, delivery = correction()
+    result = msgspec.structs.replace(result, estimate=msgspec.structs.replace(result.estimate, field=FIELD))
+    parts = wire.pack_correction(result, delivery)
+    assert wire.unpack_correction(parts) == (result, delivery)
+    plain = msgpack.unpackb(parts[1])["field"]
+    assert plain["rotation"] == [-1e-3, 2e-4]
+    assert plain["regions"][1] == {"shift": [9.0, 7.0], "cov": [1e-4, 0.0, 1e-4], "chi2": 1.2, "rejected": "OUTLIER"}
+
+
+def test_regions_that_are_none_are_refused():
+    parts, _, _ = correction()
+    body = msgpack.unpackb(parts[1])
+    for field in ({}, {"regions": [{"shift": [1.0]}]}, {"regions": 3}, []):
+        with pytest.raises(WireError) as refusal:
+            wire.unpack_correction([parts[0], msgpack.packb({**body, "field": field})])
+        assert refusal.value.reason == "header"
 
 
 def test_a_correction_is_plain_messagepack_for_others():

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from rtreg.live.metrics import Latencies
-from rtreg.records import Command, Delivery, Estimate, ReferenceInfo, Result, Shift, State, Verdict
+from rtreg.records import Command, Delivery, Estimate, Field, Part, ReferenceInfo, Result, Shift, State, Verdict
 from rtreg.services.view import SPARK, WINDOW_NS, View, line, render, sparkline
 
 T0 = 10**12
@@ -173,3 +173,43 @@ def test_people_read_their_own_unit_and_the_state_of_the_loop():
     assert "arcsec: shift 0.5 -1  rms 0 0  sigma 0.008 0.01" in picture
     assert "arcsec: shift 0.5 -1" in line(view, now)
     assert "loop open" in picture
+
+
+FIELD = Field(
+    parts=(
+        Part(shift=Shift(0.24, -0.5), covariance=((1e-4, 0.0), (0.0, 4e-4))),
+        Part(shift=Shift(4.0, 0.1), covariance=((1e-4, 0.0), (0.0, 1e-4)), rejected="OUTLIER"),
+        Part(rejected="LOW_SNR|AMBIGUOUS|OUT_OF_RANGE"),
+    ),
+    centre=Shift(50.0, 60.0), rotation=2.5e-3, rotation_sigma=1e-4, magnification=1.0003, magnification_sigma=2e-5,
+    tension=1.1, scatter=0.012,
+)  # fmt: skip
+
+
+def test_every_region_is_seen_with_why_it_is_left_out():
+    view, now = watched()
+    view.last = msgspec.structs.replace(view.last, estimate=msgspec.structs.replace(view.last.estimate, field=FIELD))
+    view.status = {"regions": [[1024, 1024, 128, 128], [1, 2, 30, 40], [5, 6, 7, 8]]}
+    picture = drawn(view, now)
+    rows = picture.splitlines()
+    assert max(map(len, rows)) == 80
+    assert all(row[-1] in "╮│╯" for row in rows)
+    for words in (
+        ("1", "1024 1024 128 128", "+0.2400", "-0.5000", "0.0100", "0.0200", "used"),
+        ("2", "1 2 30 40", "+4.0000", "OUTLIER"),
+        ("3", "5 6 7 8", "-", "LOW_SNR"),
+        ("AMBIGUOUS",),
+        ("OUT_OF_RANGE",),
+        ("rotation +2.5000 ± 0.1000 mrad", "scale 1.000300 ± 0.000020"),
+        ("scatter 0.0120 px",),
+    ):
+        assert any(all(word in row for word in words) for row in rows), (words, picture)
+    said = line(view, now)
+    assert "regions 1/3 (2 OUTLIER) (3 LOW_SNR|AMBIGUOUS|OUT_OF_RANGE)" in said
+    assert "rotation +2.5000 ± 0.1000 mrad" in said
+
+
+def test_without_regions_there_is_no_word_of_them():
+    view, now = watched()
+    assert "region" not in drawn(view, now)
+    assert "region" not in line(view, now)
