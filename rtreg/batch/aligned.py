@@ -77,6 +77,8 @@ class Aligned(NamedTuple):
             if path.is_dir():
                 shutil.rmtree(path)
             os.replace(self._partial(path), path)
+            for forgotten in path.parent.glob(f".partial-*-{path.name}"):  # of runs with other options
+                shutil.rmtree(forgotten) if forgotten.is_dir() else forgotten.unlink()
 
     def _partial(self, path: Path) -> Path:
         return path.with_name(f".partial-{self.key}-{path.name}")

@@ -7,13 +7,13 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from rtreg.batch.aligned import Aligned
 from rtreg.batch.finder import Finder
-from rtreg.batch.rows import ROW, UNITS, Rows, row, table
+from rtreg.batch.rows import ROW, Rows, row, table
 from rtreg.batch.store import Store
 from rtreg.batch.workers import in_cluster, in_processes
 from rtreg.errors import ConfigError, FrameError
@@ -21,6 +21,9 @@ from rtreg.estimators.align import Interpolation, align
 from rtreg.io.archive import Archive
 from rtreg.io.tables import check_table, write_table
 from rtreg.version import __version__
+
+if TYPE_CHECKING:
+    from rtreg.FITS_tools.world import WorldScale
 
 __all__ = ["CHUNK", "Summary", "batch"]
 
@@ -58,6 +61,12 @@ class _Chunks:
         start, stop = self.span(chunk)
         return stop - start
 
+    def rehearse(self) -> None:
+        """Have FFTW plan once, here: workers that each measured for themselves could round differently."""
+        self.finder.start()(self.finder.reference)
+        if self.aligned:
+            align(self.finder.reference, (0.5, 0.5), interpolation=self.interpolation)
+
     def __call__(self, chunk: int) -> Rows:
         """Measure the frames of a chunk, from nothing, so that no chunk depends on another; write them aligned."""
         start, stop = self.span(chunk)
@@ -78,7 +87,7 @@ class _Chunks:
 
 
 def batch(
-    files: Sequence[str | Path],
+    files: Sequence[str | Path] | Archive,
     out: str | Path,
     *,
     finder: Finder,
@@ -87,6 +96,7 @@ def batch(
     scheduler: str | None = None,
     aligned: str | Path | None = None,
     interpolation: Interpolation = "spline",
+    world: WorldScale | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Summary:
@@ -94,7 +104,7 @@ def batch(
 
     Parameters
     ----------
-    files : sequence of str or Path
+    files : sequence of str or Path, or Archive
         What `rtreg.io.images.open_stack` opens; in the table in this order.
     out : str or Path
         Table to write: ``.csv``, ``.parquet`` or ``.ecsv``. Finished chunks are kept in ``OUT.chunks`` until then.
@@ -111,6 +121,8 @@ def batch(
         Where to write the frames with their shifts undone: ``.tif`` or ``.zarr``. Flagged frames are all NaN there.
     interpolation : {"spline", "fourier"}
         How to align; see `rtreg.align`.
+    world : WorldScale, optional
+        Of the reference: the table then has the shifts in world units too.
     overwrite : bool
         Replace outputs that are there.
     progress : function of two int, optional
@@ -129,7 +141,7 @@ def batch(
         raise ConfigError(f"chunk = {chunk}, jobs = {jobs}: at least 1 each")
     out = check_table(out)
     finder.start()  # what is wrong with reference or options is known before anything else is begun
-    archive = Archive.of(files, finder.reference.shape)
+    archive = files if isinstance(files, Archive) else Archive.of(files, finder.reference.shape)
     key = _digest(archive, finder, chunk, aligned, interpolation)
     stack = None
     if aligned is not None:
@@ -143,9 +155,9 @@ def batch(
             store.clear()
             stack.create()
         rows, resumed = _measure(chunks, store, jobs, scheduler, progress or (lambda done, total: None))
-        columns = table(rows, archive.places(0, len(archive)))
+        columns, units = table(rows, archive.places(0, len(archive)), world)
         about = {"software": f"rtreg {__version__}", "method": finder.method}
-        write_table(out, columns, units=UNITS, about=about)
+        write_table(out, columns, units=units, about=about)
         if stack is not None:
             stack.finish()
         store.remove()
@@ -182,7 +194,7 @@ def _measure(
     done = resumed = total - sum(chunks.count(chunk) for chunk in missing)
     progress(done, total)
     if missing and scheduler is None:
-        _plan_transforms(chunks)
+        chunks.rehearse()
     results = (
         in_processes(chunks, missing, jobs or _cores()) if scheduler is None else in_cluster(chunks, missing, scheduler)
     )
@@ -192,11 +204,6 @@ def _measure(
         done += len(found)
         progress(done, total)
     return rows, resumed
-
-
-def _plan_transforms(chunks: _Chunks) -> None:
-    """Have FFTW plan once, here: workers that each measured for themselves could round differently."""
-    chunks.finder.start()(chunks.finder.reference)
 
 
 def _cores() -> int:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from rtreg.records import UNKNOWN_TIME, Estimate, Verdict
+
+if TYPE_CHECKING:
+    from rtreg.FITS_tools.world import WorldScale
 
 Rows = npt.NDArray[Any]
 
@@ -17,6 +20,7 @@ _FLOATS = ("dx", "dy", "cov_xx", "cov_xy", "cov_yy", "chi2_dof", "contrast", "sc
 ROW = np.dtype(
     [("t_ns", "<i8"), *((name, "<f8") for name in _FLOATS), ("iterations", "<i4"), ("tracked", "?"), ("flags", "<u4")]
 )
+_WORLD = ("world_1", "world_2", "world_sigma_1", "world_sigma_2")
 UNITS = {
     "t_ns": "ns",
     **dict.fromkeys(("dx", "dy", "sigma_x", "sigma_y"), "pix"),
@@ -43,14 +47,17 @@ def row(t_ns: int | None, estimate: Estimate) -> tuple[Any, ...]:
     )
 
 
-def table(rows: Rows, places: Iterable[tuple[str, int]]) -> dict[str, Rows]:
-    """Columns by name: `file` and `frame` (the `places`), then what was measured, as `rtreg register` names it.
+def table(
+    rows: Rows, places: Iterable[tuple[str, int]], world: WorldScale | None = None
+) -> tuple[dict[str, Rows], dict[str, str]]:
+    """Columns by name, and their units: `file` and `frame` (the `places`), then what was measured.
 
-    `t_ns` is masked where no time is known; `flags` holds reasons with blanks between, nothing where all is well.
+    `t_ns` is masked where no time is known; `flags` holds reasons with blanks between, nothing where all is well. With
+    a `world` there are `world_1`, `world_2` and their `world_sigma_1`, `world_sigma_2`, in its units.
     """
     files, frames = zip(*places, strict=True)
     reasons = {value: " ".join(Verdict(int(value)).reasons) for value in np.unique(rows["flags"])}
-    return {
+    columns = {
         "file": np.asarray(files),
         "frame": np.asarray(frames, np.int64),
         "t_ns": np.ma.masked_equal(rows["t_ns"], UNKNOWN_TIME),
@@ -63,6 +70,17 @@ def table(rows: Rows, places: Iterable[tuple[str, int]]) -> dict[str, Rows]:
         "regime": np.where(rows["tracked"], "track", "acquire"),
         "flags": np.asarray([reasons[value] for value in rows["flags"]]),
     }
+    if world is None:
+        return columns, dict(UNITS)
+    return columns | _world(rows, world), UNITS | dict(zip(_WORLD, world.units * 2, strict=True))
+
+
+def _world(rows: Rows, world: WorldScale) -> dict[str, Rows]:
+    """Shifts and errors through the whole pixel scale matrix."""
+    covariances = np.stack([rows[name] for name in ("cov_xx", "cov_xy", "cov_xy", "cov_yy")], -1).reshape(-1, 2, 2)
+    offsets = [world.offset(*shift) for shift in zip(rows["dx"], rows["dy"], strict=True)]
+    errors = [world.errors(covariance) for covariance in covariances]
+    return dict(zip(_WORLD, np.concatenate([offsets, errors], axis=1).T, strict=True))
 
 
 def _root(variance: Rows) -> Rows:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from rtreg.batch.finder import Finder
+    from rtreg.FITS_tools.world import WorldScale
     from rtreg.noise import NoiseModel
 
     Image = npt.NDArray[Any]
@@ -82,3 +83,15 @@ def _noise(args: argparse.Namespace, load: Callable[[str], Image]) -> NoiseModel
     if "mask" in given:
         given["mask"] = given["mask"] != 0
     return NoiseModel(**given) if given else None
+
+
+def world_scale(reference: str) -> WorldScale | None:
+    """What turns pixels into world units; None where the file of the reference has no WCS."""
+    from rtreg.io.images import is_fits
+
+    if not is_fits(reference):
+        return None
+    from rtreg.FITS_tools.world import WorldScale
+
+    scale = WorldScale.of(reference)
+    return None if scale.trivial else scale

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from rtreg.cli._finders import add_options, finder
+from rtreg.cli._finders import add_options, finder, world_scale
 from rtreg.cli._parser import Verbs, whole
 from rtreg.cli._progress import progress
 
@@ -15,8 +15,9 @@ Inputs: FITS cubes, TIFF stacks, SER, HDF5 (FILE.h5, or FILE.h5:/name), .npy, gr
 images. They make one long sequence, in the order given, and are read in chunks, never as a whole.
 
 Output: one row a frame, with file, frame, t_ns (UTC ns, where the file tells it), dx, dy, sigma_x, sigma_y (px), the
-covariance, chi2_dof, contrast, scale, offset, iterations, regime and flags (nothing: all is well). A frame that cannot
-be measured is a row of NaN with the reason.
+covariance, chi2_dof, contrast, scale, offset, iterations, regime and flags (nothing: all is well); where REF is a FITS
+file with a WCS also world_1, world_2 and their errors, in its units. A frame that cannot be measured is a row of NaN
+with the reason.
 
 Killed? Run the same command again: finished chunks are kept in TABLE.chunks until the table is written, and belong to
 these inputs and options alone. Each chunk begins with a search and, without --gain, learns the noise anew.
@@ -68,23 +69,30 @@ def add(verbs: Verbs[Any]) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure, write the table, and say by the exit code whether all is well."""
     from rtreg.batch import CHUNK, Summary, batch
+    from rtreg.io.archive import Archive
     from rtreg.io.images import load_image, open_stack
+    from rtreg.io.tables import check_table
 
     if args.reference is None:
         with open_stack(args.inputs[0]) as stack:
             reference = stack[0].copy()
     else:
         reference = load_image(args.reference)
+    how = finder(args, reference, load_image)
+    check_table(args.out)
+    with progress("files") as update:
+        archive = Archive.of(args.inputs, reference.shape, update)
     with progress("frames") as update:
         summary: Summary = batch(
-            args.inputs,
+            archive,
             args.out,
-            finder=finder(args, reference, load_image),
+            finder=how,
             chunk=args.chunk or CHUNK,
             jobs=args.jobs,
             scheduler=args.scheduler,
             aligned=args.align,
             interpolation=args.interpolation,
+            world=world_scale(args.reference or args.inputs[0]),
             overwrite=args.overwrite,
             progress=update,
         )

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rtreg.cli._finders import add_options, finder
+from rtreg.cli._finders import add_options, finder, world_scale
 from rtreg.cli._json import dumps
 from rtreg.cli._parser import Verbs
 from rtreg.errors import FrameError
 
 if TYPE_CHECKING:
+    from rtreg.FITS_tools.world import WorldScale
     from rtreg.records import Estimate
 
 _EPILOG = """\
@@ -44,6 +45,11 @@ class World(NamedTuple):
     offset: tuple[float, float]
     sigma: tuple[float, float]
     unit: tuple[str, str]
+
+    @classmethod
+    def of(cls, estimate: Estimate, scale: WorldScale) -> World:
+        """An estimate's shift in world units."""
+        return cls(scale.offset(*estimate.shift), scale.errors(estimate.covariance), scale.units)
 
 
 class Row(NamedTuple):
@@ -86,7 +92,7 @@ def _measure(args: argparse.Namespace) -> Iterator[Row]:
     from rtreg.io.images import load_image, open_stack
 
     measure = finder(args, load_image(args.reference), load_image).start()
-    to_world = _world(args.reference)
+    scale = world_scale(args.reference)
     for path in args.frames:
         with open_stack(path) as stack:
             for index, frame in enumerate(stack):
@@ -94,21 +100,7 @@ def _measure(args: argparse.Namespace) -> Iterator[Row]:
                     estimate = measure(frame)
                 except FrameError as error:
                     raise FrameError(f"{path}: image {index}: {error}") from None
-                yield Row(path, index, estimate, to_world(estimate))
-
-
-def _world(reference: str) -> Callable[[Estimate], World | None]:
-    """What turns an estimate into world units; into None where the reference has no WCS."""
-    from rtreg.io.images import is_fits
-
-    if not is_fits(reference):
-        return lambda _: None
-    from rtreg.FITS_tools.world import WorldScale
-
-    scale = WorldScale.of(reference)
-    if scale.trivial:
-        return lambda _: None
-    return lambda estimate: World(scale.offset(*estimate.shift), scale.errors(estimate.covariance), scale.units)
+                yield Row(path, index, estimate, None if scale is None else World.of(estimate, scale))
 
 
 def _progress(rows: Iterator[Row]) -> Iterator[Row]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -49,7 +49,12 @@ class Archive:
     folder: str = ""
 
     @classmethod
-    def of(cls, files: Sequence[str | Path], shape: tuple[int, int] | None = None) -> Archive:
+    def of(
+        cls,
+        files: Sequence[str | Path],
+        shape: tuple[int, int] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Archive:
         """Look into each file.
 
         Parameters
@@ -57,6 +62,8 @@ class Archive:
         files : sequence of str or Path
         shape : (ny, nx), optional
             What every image must have; by default what the first one has.
+        progress : function of two int, optional
+            Called with the files that were looked into, and how many there are.
 
         Raises
         ------
@@ -72,6 +79,8 @@ class Archive:
                 if stack.shape != shape:
                     raise FrameError(f"{file}: images are {stack.shape} but the reference is {shape}; crop one of them")
                 counts.append(len(stack))
+            if progress:
+                progress(len(counts), len(files))
         assert shape is not None
         return cls(tuple(str(file) for file in files), tuple(counts), shape, os.getcwd())
 
