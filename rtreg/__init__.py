@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     from rtreg import FITS_tools, chi2_shifts, fft_tools, iterative_zoom, tests
     from rtreg.chi2_shifts import chi2_shift, chi2_shift_iterzoom, chi2n_map
     from rtreg.cross_correlation_shifts import cross_correlation_shifts, cross_correlation_shifts_FITS
-    from rtreg.errors import ConfigError, DeviceError, FrameError, RecordingError, RtregError, WireError
+    from rtreg.errors import (
+        ConfigError,
+        DeviceError,
+        FrameError,
+        RecordingError,
+        RtregError,
+        StaleCorrection,
+        WireError,
+    )
     from rtreg.estimators.align import align
     from rtreg.estimators.regions import RegionPolicy, Regions
     from rtreg.estimators.registrar import Registrar, register
@@ -40,6 +48,7 @@ _HOME = {
     "Registrar": "rtreg.estimators.registrar",
     "RtregError": "rtreg.errors",
     "Shift": "rtreg.records",
+    "StaleCorrection": "rtreg.errors",
     "Verdict": "rtreg.records",
     "WireError": "rtreg.errors",
     "align": "rtreg.estimators.align",
@@ -70,6 +79,7 @@ __all__ = [
     "Registrar",
     "RtregError",
     "Shift",
+    "StaleCorrection",
     "Verdict",
     "WireError",
     "__version__",

@@ -31,3 +31,14 @@ class RecordingError(RtregError):
 
 class DeviceError(RtregError):
     """A camera, stage or mirror is missing or refused a command."""
+
+
+class StaleCorrection(RtregError):
+    """There is no correction that may be acted on.
+
+    `reason` is "silent", "expired", "stale", "stopping" or "another host".
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason

@@ -7,43 +7,57 @@ from collections import Counter
 
 from rtreg import build
 from rtreg.errors import DeviceError
-from rtreg.io.actuators import Actuator, send
+from rtreg.io.actuators import Actuator, Decision, halt, send
 from rtreg.io.config import Config
 from rtreg.io.realtime import Stop, quiet
 from rtreg.io.sockets import CorrectionSubscriber, DeviceClient
+from rtreg.records import Command
 from rtreg.services.journal import Journal
 
-WAIT_MS = 200  # a stop is noticed at least this often
+WAIT_MS = 100  # a stop is noticed, and the watchdog looked at, at least this often
 
 
-def run(
-    actuator: Actuator, corrections: CorrectionSubscriber, device: DeviceClient, journal: Journal, stop: Stop
-) -> Counter[str]:
-    """Act on corrections until a stop is asked for; returns what was done, by kind.
+class Hand:
+    """What carries decisions out. The mutable state is `done`: what was done, by kind."""
+
+    def __init__(self, actuator: Actuator, device: DeviceClient, journal: Journal) -> None:
+        self._actuator, self._device, self._journal = actuator, device, journal
+        self.done: Counter[str] = Counter()
+
+    def take(self, decision: Decision, command: Command | None = None) -> None:
+        """Do it and say what went wrong; `command` is what a refusal is of."""
+        if decision.alarm:
+            self.done["safe actions"] += 1
+            self._journal.say(decision.alarm)
+        if decision.refusal and command is not None:
+            self.done[decision.refusal] += 1
+            self._journal.complain(decision.refusal, f"refused {command.u} {command.unit}: {decision.refusal}")
+        try:
+            self._move(decision)
+        except DeviceError as error:
+            self.done["failed"] += 1
+            self._journal.complain("device", str(error))
+
+    def _move(self, decision: Decision) -> None:
+        if decision.halt:
+            halt(self._device, self._actuator.timeout_ms)
+            self._actuator.halted()
+        elif decision.move is not None:
+            send(self._device, decision.move, self._actuator.timeout_ms)
+            self._actuator.obeyed(decision.move)
+            self.done["moves"] += 1
+
+
+def run(actuator: Actuator, corrections: CorrectionSubscriber, hand: Hand, stop: Stop) -> None:
+    """Act on corrections until a stop is asked for, and on their absence.
 
     Of several that wait only the newest counts: the next frame measures what an unmade move has left.
     """
-    done: Counter[str] = Counter()
     while not stop:
         correction = corrections.newest(WAIT_MS)
-        if correction is None:
-            continue
-        decision = actuator.decide(correction, time.monotonic_ns())
-        if decision.refusal:
-            done[decision.refusal] += 1
-            command = correction.result.command
-            journal.complain(decision.refusal, f"refused {command.u} {command.unit}: {decision.refusal}")
-        if decision.move is None:
-            continue
-        try:
-            send(device, decision.move, actuator.timeout_ms)
-        except DeviceError as error:
-            done["failed"] += 1
-            journal.complain("device", str(error))
-        else:
-            actuator.obeyed(decision.move)
-            done["moves"] += 1
-    return done
+        if correction is not None:
+            hand.take(actuator.decide(correction, time.monotonic_ns()), correction.result.command)
+        hand.take(actuator.watch(time.monotonic_ns()))
 
 
 def main(config: Config) -> int:
@@ -56,6 +70,7 @@ def main(config: Config) -> int:
     ):
         quiet()
         journal.say(f"ready: {corrections.endpoint} to {device.endpoint}")
-        done = run(actuator, corrections, device, journal, stop)
-    journal.say("done: " + (", ".join(f"{kind} {count}" for kind, count in done.items()) or "nothing to do"))
+        hand = Hand(actuator, device, journal)
+        run(actuator, corrections, hand, stop)
+    journal.say("done: " + (", ".join(f"{kind} {count}" for kind, count in hand.done.items()) or "nothing to do"))
     return 0

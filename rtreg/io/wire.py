@@ -108,6 +108,19 @@ class Correction(NamedTuple):
     result: Result
     delivery: Delivery
 
+    def refusal(self, host: str, now_ns: int) -> str:
+        """Why nobody on `host` may act on it at its CLOCK_MONOTONIC `now_ns`; empty when they may.
+
+        "another host": by its clock nobody can tell whether it is still valid. "expired": `valid_until` is past.
+        "stale", "stopping": the tracker says itself that it no longer knows.
+        """
+        if self.delivery.host != host:
+            return "another host"
+        if now_ns > self.delivery.valid_until:
+            return "expired"
+        state = self.result.state
+        return str(state).lower() if state in (State.STALE, State.STOPPING) else ""
+
 
 class _FrameHeader(msgspec.Struct):
     v: Literal[1]

@@ -39,6 +39,16 @@ class Feed(Protocol):
         """
         ...
 
+    def stop(self) -> tuple[float, float]:
+        """Stop what moves, wherever it is; returns where that is.
+
+        Raises
+        ------
+        DeviceError
+            Nothing here can be moved, or it does not stop.
+        """
+        ...
+
     def where(self) -> tuple[float, float]:
         """Where the actuator is, x first, in its unit.
 

@@ -91,6 +91,10 @@ class FileFeed:
         """Raise `DeviceError`: a file cannot be moved."""
         raise DeviceError(f"{self._stack.path} is a recording: it has nothing to move")
 
+    def stop(self) -> NoReturn:
+        """Raise `DeviceError`: a file cannot be moved."""
+        raise DeviceError(f"{self._stack.path} is a recording: it has nothing to move")
+
     def where(self) -> NoReturn:
         """Raise `DeviceError`: a file cannot be moved."""
         raise DeviceError(f"{self._stack.path} is a recording: it has nothing to move")

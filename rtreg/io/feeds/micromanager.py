@@ -205,6 +205,14 @@ class MicroManagerFeed:
             self._send_stage()
         return self._commanded
 
+    def stop(self) -> tuple[float, float]:
+        """Stop the stage; returns where it came to rest, µm from home, (x, y); raises as `where`."""
+        if self._stage:
+            with _device_errors(f"stage {self._stage!r}"):
+                self._core.stop(self._stage)
+        self._commanded = self.where()
+        return self._commanded
+
     def where(self) -> tuple[float, float]:
         """The stage's own read-out, µm from home, (x, y), the disturbance included.
 

@@ -62,6 +62,10 @@ class SimulatedFeed:
             raise DeviceError(f"mode {mode!r} is neither absolute nor increment")
         return self.where()
 
+    def stop(self) -> tuple[float, float]:
+        """The mirror moves in an instant: it is at rest already."""
+        return self.where()
+
     def where(self) -> tuple[float, float]:
         """Where the mirror has the image, px, x first."""
         return self._mirror.dx, self._mirror.dy
