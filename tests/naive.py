@@ -114,11 +114,11 @@ def slope_matrix(n):
 # -- Gauss-Newton (rtreg.kernels.gauss_newton, prepare) ---------------------------------------------------------------
 
 
-def project(frame, templates, order, top, bottom, dy, dx):
+def project(frame, templates, order, dy, dx):
     """Inner products of sum_k I[k] beta(x + d - k) with the templates."""
     beta, reach = (beta3, 1) if order == 3 else (beta5, 2)
     out = np.zeros(len(templates))
-    for y in range(top, bottom):
+    for y in range(frame.shape[0]):
         for x in range(frame.shape[1]):
             if not templates[:, y, x].any():
                 continue

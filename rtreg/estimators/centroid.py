@@ -195,10 +195,11 @@ class Star:
             return None
         fit.offset = b - fit.scale * ground
         fit.chi2_dof = state.item(centroid.CHI2)
+        fit.xx, fit.xy, fit.yy, fit.scale_variance = self._variances()
         fit.passes, fit.converged, fit.in_range = int(passes), True, True
         return fit
 
-    def variances(self, *_: Any) -> tuple[float, float, float, float]:
+    def _variances(self) -> tuple[float, float, float, float]:
         """Of the last run: (xx, xy, yy) of the shift, px², the reference's noise included, and of the scale."""
         xx, xy, yy = (
             frame + of_reference for frame, of_reference in zip(self._errors(), self._reference_errors, strict=True)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from rtreg.errors import ConfigError, FrameError
 from rtreg.estimators import centroid
 from rtreg.estimators.acquire import DETECTION, Peak, Searcher
+from rtreg.estimators.exposure import Exposure
 from rtreg.estimators.noise_map import NoiseMap
 from rtreg.estimators.significance import middle, significant
 from rtreg.estimators.spline import SPLINES
@@ -25,7 +26,6 @@ Image = npt.NDArray[Any]
 Method = Literal["auto", "centroid", "fft"]
 
 DTYPES = tuple(np.dtype(code) for code in ("u1", "u2", "i2", "i4", "f4", "f8"))
-LARGEST_BAD_FRACTION = 0.25  # of the frame: with more bad pixels than that there is no frame
 _READY = frozenset(DTYPES)
 SMALLEST_SCALE_SNR = 5.0  # photometric scale over its sigma
 LARGEST_SIGMA = 1.0  # px: a wider error bar than the linear model can speak of
@@ -111,9 +111,7 @@ class Registrar:
         self.max_shift, self.method, self.slack = max_shift, method, slack
         self._calibration = _calibration(self.noise, self.shape)
         self._identity = Calibration()
-        self._work = np.empty(self.shape, np.float32)
-        self._bad = np.empty(pixels.size, np.int32)
-        self._scratch_mask = np.zeros(self.shape, bool)
+        self._exposure = Exposure(self.shape)
         self._start = Shift(0.0, 0.0)
         self.locked = False
         self.last_transition = "new: no frame measured yet"
@@ -121,7 +119,6 @@ class Registrar:
         self._noise_map = NoiseMap(self.noise, self.shape)
         self._baseline = NAN  # chi²/dof of good fits: what "fits as before" means
         self._scale = NAN  # of the last good answer
-        self._unseen: tuple[Image, Calibration] | None = None  # a frame of which only the star was looked at
         self._set_reference(pixels, reference_frames, mask, calibrated)
 
     def __repr__(self) -> str:
@@ -131,9 +128,9 @@ class Registrar:
     @property
     def work(self) -> Image:
         """The last measured frame, calibrated, bad pixels filled: (ny, nx) float32, overwritten by `measure`."""
-        if self._unseen is not None:
-            self._look_at(*self._unseen)
-        return self._work
+        if self._exposure.pixels.size:
+            self._exposure.look()
+        return self._exposure.work
 
     @property
     def reference(self) -> Image:
@@ -193,49 +190,46 @@ class Registrar:
             raise FrameError(
                 f"frame is {pixels.shape} but the reference is {self.shape}; crop it or set a new reference"
             )
-        calibration = self._identity if calibrated else self._calibration
-        if self.method == "centroid" and self.locked and guess is None:
-            estimate = self._glance(pixels, calibration)
+        exposure = self._exposure
+        exposure.take(pixels, self._identity if calibrated else self._calibration)
+        if guess is None and not self.locked:
+            return self._acquire()
+        if guess is None and self.method != "auto":
+            estimate = self._glance(exposure) if self.method == "centroid" else self._acquire()
             if estimate is not None:
                 return estimate
-        n_bad, flags = self._look_at(pixels, calibration)
-        integer = pixels.dtype.kind in "iu"
-        if flags:
-            self._unlock(f"frame refused: {'|'.join(flags.reasons)}")
-            return Estimate(flags=flags)
+        fit = self._track(self._start if guess is None else guess)
+        if not fit.converged and not exposure.look():
+            return self._refused()
         if guess is not None:
-            fit = self._track(guess, n_bad)
-            return self._judge(fit, n_bad, "track")
-        if self.locked and self.method != "fft":
-            fit = self._track(self._start, n_bad)
-            reason = self._lost(fit, self._tracker)
-            if reason is None:
-                return self._judge(self._learn_noise(fit, n_bad, integer), n_bad, "track")
-            self._unlock(reason)
-        return self._acquire(n_bad, integer)
+            return self._judge(fit, "track")
+        reason = self._lost(fit, self._tracker.structure)
+        if reason is None:
+            return self._judge(self._learn_noise(fit), "track")
+        self._unlock(reason)
+        return self._acquire()
 
     # -- reference ------------------------------------------------------------------------------------------------
 
     def _set_reference(self, pixels: Image, frames: float, mask: Image | None, calibrated: bool) -> None:
         if mask is not None and np.shape(mask) != self.shape:
             raise ConfigError(f"mask is {np.shape(mask)} but the reference is {self.shape}")
-        work = np.empty(self.shape, np.float32)
-        bad = np.empty(pixels.size, np.int32)
-        calibration = self._identity if calibrated else self._calibration
-        n_bad, _, _ = prepare.prepare(pixels, *calibration, work, bad)
+        exposure = Exposure(self.shape)
+        exposure.take(pixels, self._identity if calibrated else self._calibration)
+        exposure.look()
+        work = exposure.work
         good = np.ones(self.shape, bool)
-        good.reshape(-1)[bad[:n_bad]] = False
+        good.reshape(-1)[exposure.bad[: exposure.n_bad]] = False
         if mask is not None:
             good &= ~np.asarray(mask, bool)
-            bad = np.flatnonzero(~good).astype(np.int32)
-            n_bad = bad.size
-            work.reshape(-1)[bad] = 0.0
         if not good.any():
             raise FrameError("the reference has no good pixel: every one is masked, NaN or saturated")
         if float(np.ptp(work[good])) == 0.0:
             raise FrameError(f"the reference is constant ({float(work[good][0]):g}): there is nothing to follow in it")
-        if n_bad:
-            prepare.patch(work, bad, n_bad, self._scratch_mask)
+        bad = np.flatnonzero(~good).astype(np.int32)
+        if bad.size:
+            work.reshape(-1)[bad] = 0.0
+            prepare.patch(work, bad, bad.size, np.zeros(self.shape, bool))
         self._reference, self._good, self._frames = work, good, frames
         self._searcher: Searcher | None = None
         self._tracker = self._new_tracker()
@@ -249,7 +243,13 @@ class Registrar:
         self._star: centroid.Star | None = None
         self._star_known = False
         make = functools.partial(
-            Tracker, self._reference, noise=noise, reference_frames=frames, slack=self.slack, spline=self._spline
+            Tracker,
+            self._reference,
+            noise=noise,
+            reference_frames=frames,
+            slack=self.slack,
+            spline=self._spline,
+            tiled=not (self._calibration.mask.size or self._noise_map.learning),
         )
         self._everywhere = everywhere is True
         if math.isinf(frames) or everywhere:
@@ -319,7 +319,7 @@ class Registrar:
         self._noise_map.restore(state["noise"])
         self._contrast, self._baseline = float(state["contrast"]), float(state["baseline"])
         self._start = Shift(*map(float, state["start"]))
-        self._scale, self._unseen = float(state["scale"]), None
+        self._scale = float(state["scale"])
         self._tracker = self._new_tracker(bool(state["everywhere"]))
         self._tracker.restore(state["tracker"])
         if state["star_known"]:
@@ -336,63 +336,49 @@ class Registrar:
 
     # -- one frame ------------------------------------------------------------------------------------------------
 
-    def _glance(self, pixels: Image, calibration: Calibration) -> Estimate | None:
+    def _glance(self, exposure: Exposure) -> Estimate | None:
         """Measure by the star alone; None when there is any doubt."""
         self._find_star()
-        if self._star is None:
+        star = self._star
+        if star is None:
             return None
-        fit = self._star.run(pixels, calibration, self._start.dy, self._start.dx, self._scale)
-        if fit is None or self._lost(fit, self._star):
+        fit = star.run(exposure.pixels, exposure.calibration, self._start.dy, self._start.dx, self._scale)
+        if fit is None or self._lost(fit, star.structure):
             return None
-        estimate = self._judge(fit, 0, "track", tracker=self._star)
-        if not estimate.ok:
-            return None
-        self._unseen = (pixels, calibration)
-        return estimate
+        estimate = self._judge(fit, "track", mean=star.mean)
+        return estimate if estimate.ok else None
 
-    def _look_at(self, pixels: Image, calibration: Calibration) -> tuple[int, Verdict]:
-        """The whole frame into `work`: how many bad pixels were filled, and why it cannot be measured, if so."""
-        self._unseen = None
-        n_bad, n_nan, n_saturated = prepare.prepare(pixels, *calibration, self._work, self._bad)
-        flags = self._refuse(n_nan, n_saturated)
-        if n_bad and not flags:
-            prepare.patch(self._work, self._bad, n_bad, self._scratch_mask)
-        return n_bad, flags
+    def _refused(self) -> Estimate:
+        flags = self._exposure.refusal
+        self._unlock(f"frame refused: {'|'.join(flags.reasons)}")
+        return Estimate(flags=flags)
 
-    def _refuse(self, n_nan: int, n_saturated: int) -> Verdict:
-        """Flags of a frame that cannot be measured at all; OK for one that can. Masked pixels are no fault of it."""
-        if n_nan + n_saturated > LARGEST_BAD_FRACTION * self._work.size:
-            return (Verdict.SATURATED if n_saturated else Verdict.OK) | (Verdict.NAN if n_nan else Verdict.OK)
-        # a constant frame: nothing was seen. Two pixels decide nearly always, so this costs nothing.
-        first = self._work.item(0)
-        if self._work.item(1) == first and not (self._work != first).any():
-            return Verdict.DARK
-        return Verdict.OK
+    def _track(self, start: Shift) -> Fit:
+        return self._tracker.run(self._exposure, start.dy, start.dx, TRACK_REACH)
 
-    def _track(self, start: Shift, n_bad: int) -> Fit:
-        return self._tracker.run(self._work, self._bad, n_bad, start.dy, start.dx, TRACK_REACH)
-
-    def _lost(self, fit: Fit, tracker: Tracker | centroid.Star) -> str | None:
+    def _lost(self, fit: Fit, structure: float) -> str | None:
         """Why a tracked answer is not to be believed, or None."""
         if not fit.in_range:
             return "track lost: hardly any of the reference left in the frame"
         if not fit.converged:
             return f"track lost: no convergence after {fit.passes} passes, scale {fit.scale:.3g}"
-        limit = max(MISFIT_GROWTH * self._baseline, UNEXPLAINED * tracker.structure)
+        limit = max(MISFIT_GROWTH * self._baseline, UNEXPLAINED * structure)
         if fit.chi2_dof > limit:
             return f"track lost: chi2/dof {fit.chi2_dof:.3g}, limit {limit:.3g}"
         return None
 
-    def _acquire(self, n_bad: int, integer: bool) -> Estimate:
+    def _acquire(self) -> Estimate:
+        if not self._exposure.look():
+            return self._refused()
         searcher = self._searcher or self._new_searcher()
-        found = searcher.search(self._work)
+        found = searcher.search(self._exposure.work)
         self._contrast = found.contrast
         if found.score < DETECTION:
             return Estimate(contrast=found.contrast, flags=Verdict.LOW_SNR)
         start = Shift(found.dx, found.dy)
-        fit = self._track(start, n_bad)
-        fit = self._learn_noise(fit, n_bad, integer)
-        estimate = self._judge(fit, n_bad, "acquire", self._doubts(found, start, fit, 1.0 + searcher.bin))
+        fit = self._track(start)
+        fit = self._learn_noise(fit)
+        estimate = self._judge(fit, "acquire", self._doubts(found, start, fit, 1.0 + searcher.bin))
         if not estimate.ok:
             self._noise_map.forget_residuals()  # they may be another scene's
         else:
@@ -414,26 +400,25 @@ class Registrar:
         wandered = max(abs(fit.dx - start.dx), abs(fit.dy - start.dy)) > reach
         if fit.in_range and (wandered or not fit.converged):
             flags |= Verdict.AMBIGUOUS  # the peak leads nowhere
-        elif fit.converged and self._tracker.structure_left(self._work) > LARGEST_STRUCTURE_LEFT:
+        elif fit.converged and self._tracker.structure_left(self._exposure.work) > LARGEST_STRUCTURE_LEFT:
             flags |= Verdict.MISFIT
         return flags
 
     def _judge(
         self,
         fit: Fit,
-        n_bad: int,
         regime: Literal["track", "acquire"],
         flags: Verdict = Verdict.OK,
-        tracker: Tracker | centroid.Star | None = None,
+        mean: float | None = None,
     ) -> Estimate:
-        """The fit as an `Estimate`, with what the estimator itself can see wrong."""
-        tracker = tracker or self._tracker
+        """The fit as an `Estimate`, with what the estimator itself can see wrong; `mean` as the tracker's."""
+        mean = self._tracker.mean if mean is None else mean
         if not (fit.converged and fit.scale > 0.0):
             return Estimate(
                 contrast=self._contrast, iterations=fit.passes, regime=regime, scale=fit.scale,
                 flags=flags or (Verdict.LOW_SNR if fit.in_range else Verdict.OUT_OF_RANGE),
             )  # fmt: skip
-        xx, xy, yy, scale_variance = tracker.variances(self._bad, n_bad)
+        xx, xy, yy, scale_variance = fit.xx, fit.xy, fit.yy, fit.scale_variance
         if not self.noise.known:
             # the line v = p + q signal has the shape right; the level is this frame's own
             level = max(fit.chi2_dof, self._noise_map.least_level)
@@ -454,7 +439,7 @@ class Registrar:
             chi2_dof=fit.chi2_dof,
             contrast=self._contrast,
             scale=fit.scale,
-            offset=fit.offset - fit.scale * tracker.mean,
+            offset=fit.offset - fit.scale * mean,
             iterations=fit.passes,
             regime=regime,
             flags=flags,
@@ -465,16 +450,20 @@ class Registrar:
             self.locked = False
             self.last_transition = reason
 
-    def _learn_noise(self, fit: Fit, n_bad: int, integer: bool) -> Fit:
+    def _learn_noise(self, fit: Fit) -> Fit:
         """Learn from a good fit how noisy pixels are; the fit again, where that changed the weights."""
+        if not self._noise_map.learning:
+            return fit
+        exposure = self._exposure
+        integer = exposure.pixels.dtype.kind in "iu"
         while fit.converged and self._noise_map.learning:
             blind = not self._noise_map.known
-            squares, model, share = self._tracker.squares(self._work, self._bad[:n_bad])
+            squares, model, share = self._tracker.squares(exposure.work, exposure.bad[: exposure.n_bad])
             if not self._noise_map.learn(squares, model, share, self._frames, integer):
                 break
             start = Shift(fit.dx, fit.dy)
             self._tracker, self._searcher = self._new_tracker(), None
-            fit = self._track(start, n_bad)
+            fit = self._track(start)
             self._baseline = fit.chi2_dof
             if not blind:
                 break

@@ -90,18 +90,19 @@ def _interpolation(f: float) -> Image:
 
 def kept_noise(shift: float) -> float:
     """What cubic interpolation at this fraction of a pixel leaves of the variance of white noise, along one axis."""
-    table = _kept_noise_table()
-    return table[round((shift - math.floor(shift)) * (len(table) - 1))]
+    table = kept_noise_table()
+    return float(table[round((shift - math.floor(shift)) * (table.size - 1))])
 
 
 @functools.cache
-def _kept_noise_table() -> tuple[float, ...]:
+def kept_noise_table() -> Image:
+    """`kept_noise` at fractions from 0 to 1: (n,) float64."""
     k = (np.arange(64) + 0.5) * (np.pi / 64)
     kept = []
     for fraction in np.linspace(0.0, 1.0, 257):
         wave = sum(float(tap) * np.exp(1j * k * n) for n, tap in enumerate(bspline.taps(fraction)))
         kept.append(float(np.mean(np.abs(3.0 * wave / (2.0 + np.cos(k))) ** 2)))
-    return tuple(kept)
+    return np.array(kept)
 
 
 CUBIC, QUINTIC = Spline(3, 1), Spline(5, 2)

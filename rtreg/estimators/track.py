@@ -11,6 +11,7 @@ covariance is ``M^-1 <P A_i, v P A_j> M^-T``. So one pixel of margin beyond the 
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -19,15 +20,17 @@ import numpy as np
 import numpy.typing as npt
 
 from rtreg.errors import FrameError
+from rtreg.estimators.cut import Cut, entries
+from rtreg.estimators.exposure import Exposure
+from rtreg.estimators.grid import Grid, Information, Window, choose_rows, choose_tiles
 from rtreg.estimators.noise_map import PixelNoise
 from rtreg.estimators.spline import CUBIC, Spline, kept_noise, sampled
 from rtreg.estimators.wiener import NoiseFilter
-from rtreg.kernels import box, bspline, gauss_newton, prepare
+from rtreg.kernels import box, bspline, follow, gauss_newton, prepare
 
 Image = npt.NDArray[Any]
 
 MAX_PASSES = 20
-JUDGED_ROWS = 64  # rows that a chi² is taken from: a few thousand pixels know it to 2 %
 MIRROR_FELT = 8  # px from the border: so far a bright star cut by it shows in the residual
 FILL_REACH = 2  # px: so far a filled pixel is felt in the spline
 LEAST_JUDGING = 200  # pixels that a chi² needs to say something
@@ -45,43 +48,13 @@ class Fit:
     scale: float = math.nan
     offset: float = math.nan
     chi2_dof: float = math.nan
+    xx: float = math.nan  # variances and covariance of the shift, px², and of the scale
+    xy: float = math.nan
+    yy: float = math.nan
+    scale_variance: float = math.nan
     passes: int = 0
     converged: bool = False
     in_range: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Where the templates live (half-open, reference pixels), and the shifts they are valid for (closed, px)."""
-
-    top: int
-    bottom: int
-    left: int
-    right: int
-    low: tuple[float, float]
-    high: tuple[float, float]
-
-    @classmethod
-    def about(
-        cls, dy: float, dx: float, slack: float, shape: tuple[int, int], inner: tuple[tuple[int, int], ...], reach: int
-    ) -> Window:
-        """The largest window inside `inner` whose taps stay in the frame for every shift within `slack` of (dy, dx).
-
-        Taps lie at ``-reach ... reach + 1`` from the pixel that a position falls behind.
-        """
-        low, high = (dy - slack, dx - slack), (dy + slack, dx + slack)
-        first = [max(start, reach - math.floor(v)) for (start, _), v in zip(inner, low, strict=True)]
-        last = [min(stop, n - reach - 1 - math.floor(v)) for (_, stop), n, v in zip(inner, shape, high, strict=True)]
-        return cls(first[0], last[0], first[1], last[1], low, high)
-
-    def holds(self, dy: float, dx: float) -> bool:
-        """Whether the templates are valid at this shift."""
-        return self.low[0] <= dy <= self.high[0] and self.low[1] <= dx <= self.high[1]
-
-    @property
-    def empty(self) -> bool:
-        """Too little overlap to fit four parameters with any sense."""
-        return self.bottom - self.top < 4 or self.right - self.left < 4
 
 
 class Tracker:
@@ -100,10 +73,13 @@ class Tracker:
         How far the shift may move before the templates are cut anew, px.
     spline : Spline
         What frames are interpolated with.
+    tiled : bool
+        Look at tiles alone where that pays. Not for frames that all have bad pixels, nor while noise is learnt from
+        residuals: those take the whole frame.
 
     Notes
     -----
-    The mutable state: the window with what was cut for it (`_window` ... `_covariance`), replaced by `prepare_for`, and
+    The mutable state: what was cut for one window of shifts (`_cut`), replaced by `prepare_for`, the fit's, and
     scratch. Nothing else changes after construction. Not for use by two threads at once.
     """
 
@@ -116,6 +92,7 @@ class Tracker:
         reference_frames: float = 1,
         slack: float = 0.5,
         spline: Spline = CUBIC,
+        tiled: bool = True,
     ) -> None:
         shape = reference.shape
         if min(shape) < 8:
@@ -126,7 +103,6 @@ class Tracker:
         total_variance = noise.total * np.float32(1.0 + self._per_frames)
         self.weights = np.where(good, 1.0 / total_variance, 0.0).astype(np.float32)
         self._quiet_mean = float(np.mean(noise.quiet, where=good))
-        self._quiet_share = float(np.mean(noise.quiet / noise.total, where=good))
         self._judging = _judging(self.weights, good)
         # a cut template weighs the lines just beyond its cut: those, too, must be of good pixels
         self._inner = (_inside(np.any(good, axis=1), spline.reach), _inside(np.any(good, axis=0), spline.reach))
@@ -134,11 +110,6 @@ class Tracker:
         if total <= 0.0:
             raise FrameError("the reference has no good pixel: every one is masked, NaN or saturated")
         self.mean = float(np.sum(self.weights * reference, dtype=np.float64) / total)
-        # chi²/dof of a frame of which nothing is explained: the scale on which a misfit is large or small
-        self.structure = float(
-            np.sum(self.weights * np.square(reference - np.float32(self.mean)), dtype=np.float64)
-            / np.count_nonzero(self.weights)
-        )
         self.noise_filter: NoiseFilter | None = None
         self.noisy = False  # whether the reference's noise is a part of its gradients that counts
         self.coefficients = np.empty(shape, np.float32)
@@ -148,22 +119,15 @@ class Tracker:
         for layer in weighted:
             spline.prefilter(layer, False, layer)
         self._filtered = weighted
-        self._cut = np.zeros((4, *shape), np.float32)
-        self._instruments = np.zeros((4, *shape), np.float32)
-        self._combined = np.zeros((3, *shape), np.float32)
-        self._column = np.zeros(gauss_newton.BLOCK + 2 * shape[1], np.float32)
-        self._sums = np.zeros(3)
-        self._state = np.zeros(5)
-        self._bounds = np.zeros((2, 2))
-        self._sigma = math.nan
-        self._moments = np.zeros(4)
-        self._offset = self.mean  # of the last frame: where the next one's is looked for
+        self._information = Information.of(self.weights, self._templates[2], self._templates[3])
+        self._tiled = tiled and not self.noisy  # noise is everywhere
+        self._cut: Cut | None = None
+        self._cut_at: tuple[float, float, bool] | None = None  # what `_cut` was made for
+        self._scratch: tuple[Image, Image] | None = None
+        self._sums = np.zeros(4)
+        self._state = np.zeros(follow.STATE)
+        self._state[follow.GUESS] = self.mean  # the offset of the last frame: where the next one's is looked for
         self._lost = np.zeros((4, 4))
-        self._window: Window | None = None
-        self._cut_at: tuple[float, float] | None = None  # (dy, dx) that the window was made about
-        self._normal = np.zeros((4, 4))
-        self._parts = np.zeros((3, 4, 4))  # covariance by quiet noise, by light, and what reference noise counted twice
-        self._entries: tuple[tuple[float, float, float, float], ...] = ()  # of `_parts`: what every frame needs
         self.information_left = 1.0
         self.fit = Fit()
 
@@ -202,204 +166,266 @@ class Tracker:
         weighted = self._templates_of(noise_filter.smooth(self._templates[0])) * self.weights
         return np.stack([noise_filter.spread(layer) for layer in weighted])
 
-    def prepare_for(self, dy: float, dx: float) -> bool:
-        """Cut the templates for shifts about (dy, dx), px; False when too little of the reference is in the frame."""
+    def prepare_for(self, dy: float, dx: float, *, whole: bool = False) -> Cut | None:
+        """Cut the templates for shifts about (dy, dx), px; None when too little of the reference is in the frame.
+
+        `whole`: of the whole frame, wherever the information is.
+        """
         window = self._window_at(dy, dx)
         if window.empty:
-            return False
-        rows, columns = slice(window.top, window.bottom), slice(window.left, window.right)
-        self._cut[:] = 0.0
-        self._cut[:, rows, columns] = self._filtered[:, rows, columns]
-        for source, target in zip(self._cut, self._instruments, strict=True):
+            return None
+        cut = self._cut_for(self._grid(window, whole))
+        if cut is not None:
+            self._cut, self._cut_at = cut, (dy, dx, whole)
+        return cut
+
+    def _grid(self, window: Window, whole: bool) -> Grid:
+        reach = self._spline.reach
+        corners = None
+        if self._tiled and not whole:
+            margin = math.ceil(self.slack + 0.5) + math.floor(self.slack + 0.5) + 2 * reach + 1
+            corners = choose_tiles(self._information, window, self.shape, margin)
+        return Grid(self.shape, window, corners, slack=self.slack, reach=reach)
+
+    def _cut_for(self, grid: Grid) -> Cut | None:
+        window, templates = grid.window, grid.take(self._templates)
+        weights = self.weights if grid.whole else grid.cut(self.weights)
+        if grid.whole:
+            if self._scratch is None:
+                self._scratch = np.empty((4, *self.shape), np.float32), np.empty((4, *self.shape), np.float32)
+            cut, instruments = grid.cut(self._filtered, self._scratch[0]), self._scratch[1]
+            blocks, scout_blocks, share = choose_rows(self._information.rows, window.top, window.bottom)
+            count = float(np.count_nonzero(weights[window.top : window.bottom, window.left : window.right] > 0.0))
+        else:
+            cut = grid.cut(self._filtered)
+            instruments = np.empty_like(cut)
+            gain = (weights * (np.square(templates[2]) + np.square(templates[3]))).sum(axis=1, dtype=np.float64)
+            looked_at = np.flatnonzero(cut[0].any(axis=1))
+            blocks, scout_blocks, share = choose_rows(gain, int(looked_at[0]), int(looked_at[-1]) + 1, group=1)
+            count = float(np.count_nonzero(weights > 0.0))
+        _keep(cut, blocks)
+        for source, target in zip(cut, instruments, strict=True):
             self._spline.smooth(source, target)
         normal, spread = np.empty((4, 4)), np.zeros((3, 4, 4))
-        gauss_newton.gram(self._instruments, self._templates, self._templates[1], normal)
-        gauss_newton.gram(self._instruments, self._instruments, self._noise.quiet, spread[0])
-        gauss_newton.gram(self._instruments, self._instruments, self._noise.light, spread[1])
-        self._subtract_reference_noise(normal, spread, rows, columns)
+        gauss_newton.gram(instruments, templates, templates[1], normal)
+        gauss_newton.gram(instruments, instruments, grid.take(self._noise.quiet), spread[0])
+        gauss_newton.gram(instruments, instruments, grid.take(self._noise.light), spread[1])
+        self._subtract_reference_noise(normal, spread, count)
         try:
             inverse = np.linalg.inv(normal)
         except np.linalg.LinAlgError:
-            return False
+            return None
         parts = inverse @ spread @ inverse.T
-        covariance = self._covariance_of(parts, 1.0, 0.0)
+        covariance = self._covariance_of(parts)
         if not (np.isfinite(covariance).all() and covariance[2, 2] > 0.0 and covariance[3, 3] > 0.0):
-            return False
-        gauss_newton.combine(inverse[[0, 2, 3]], self._cut, self._combined)
-        self._normal, self._parts, self._window, self._cut_at = normal, parts, window, (dy, dx)
-        self._entries = tuple(_entries(part) for part in parts)
-        self._bounds[:] = window.low, window.high
-        self._sigma = math.sqrt(min(covariance[2, 2], covariance[3, 3]))
-        return True
+            return None
+        made = Cut(grid, normal, parts, self._spline.order)
+        made.hold(inverse, cut, blocks, 0)
+        if scout_blocks.size:
+            self._scout(made, cut, templates, scout_blocks, share * count)
+        made.layers(
+            grid.take(self.coefficients),
+            self._judging if grid.whole else grid.cut(self._judging),
+            templates,
+            weights,
+            grid.take(self._noise.quiet / self._noise.total),
+        )
+        sigmas = math.sqrt(covariance[2, 2]), math.sqrt(covariance[3, 3])
+        made.shorten(math.sqrt(float(np.sum(np.square(templates[0]), dtype=np.float64))), sigmas)
+        made.know(min(sigmas), share, self._noise.slope / self._quiet_mean, self._per_frames, self.mean)
+        return made
+
+    def _scout(self, made: Cut, cut: Image, templates: Image, blocks: Image, count: float) -> None:
+        """Templates for some of the rows alone, in a normal matrix of their own; none if that has no inverse."""
+        reach = self._spline.reach
+        chosen = np.concatenate([np.arange(first - reach, last + reach) for first, last in blocks])
+        held = np.zeros(cut.shape[1], bool)
+        for first, last in blocks:
+            held[first:last] = True
+        rows = chosen[(chosen >= 0) & (chosen < cut.shape[1])]
+        part, against = cut[:, rows], np.ascontiguousarray(templates[:, rows])
+        part[:, ~held[rows]] = 0.0
+        instruments, normal = np.empty_like(part), np.empty((4, 4))
+        for source, target in zip(part, instruments, strict=True):
+            self._spline.smooth(source, target)
+        gauss_newton.gram(instruments, against, against[1], normal)
+        self._subtract_reference_noise(normal, None, count)
+        with contextlib.suppress(np.linalg.LinAlgError):
+            made.hold(np.linalg.inv(normal), cut, blocks, 1)
 
     def expected_sigma(self, dy: float, dx: float) -> float:
         """Smaller error of dy and dx, px, of a frame as bright as the reference at this shift; inf if there is none."""
-        return self._sigma if self._ready(dy, dx) else math.inf
+        cut = self._ready(dy, dx, whole=False)
+        return math.inf if cut is None else cut.facts.item(gauss_newton.SIGMA)
 
     def snapshot(self) -> dict[str, Any]:
         """What the next fit depends on besides the arguments of the constructor."""
-        return {"cut_at": self._cut_at, "offset": self._offset}
+        return {"cut_at": self._cut_at, "offset": self._state.item(follow.GUESS)}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Be as the tracker that gave `snapshot`, made with the same arguments, was."""
-        self._offset = float(state["offset"])
+        self._state[follow.GUESS] = float(state["offset"])
         if state["cut_at"] is not None:
-            dy, dx = state["cut_at"]
-            self.prepare_for(float(dy), float(dx))
+            dy, dx, whole = state["cut_at"]
+            self.prepare_for(float(dy), float(dx), whole=bool(whole))
 
     def _window_at(self, dy: float, dx: float) -> Window:
         return Window.about(dy, dx, self.slack, self.shape, self._inner, self._spline.reach)
 
-    def _subtract_reference_noise(self, normal: Image, spread: Image, rows: slice, columns: slice) -> None:
+    def _subtract_reference_noise(self, normal: Image, spread: Image | None, count: float) -> None:
         """The reference's noise looks like structure: take its expectation out of the diagonals."""
         if self._per_frames == 0.0:
             return
         share = self._per_frames / (1.0 + self._per_frames)  # of the variance in the weights
-        count = float(np.count_nonzero(self.weights[rows, columns] > 0.0))
         expected, squared = share * count, share * share * count  # sum of w v_r, and of (w v_r)²
         noise = [expected * part for part in self._noise_in_normal]
-        self.information_left = 1.0 - max(noise[1] / normal[2, 2], noise[2] / normal[3, 3])
+        if spread is not None:
+            self.information_left = 1.0 - max(noise[1] / normal[2, 2], noise[2] / normal[3, 3])
         for index, once, twice in zip((0, 2, 3), noise, self._noise_in_spread, strict=True):
             normal[index, index] -= min(once, (1.0 - LEAST_KEPT) * normal[index, index])
-            all_noise = (1.0 + self._per_frames) * (spread[0, index, index] + spread[1, index, index])
-            spread[2, index, index] = min(twice * squared, (1.0 - LEAST_KEPT) * all_noise)
+            if spread is not None:
+                all_noise = (1.0 + self._per_frames) * (spread[0, index, index] + spread[1, index, index])
+                spread[2, index, index] = min(twice * squared, (1.0 - LEAST_KEPT) * all_noise)
 
-    def _brightness(self, scale: float, offset: float) -> tuple[float, float]:
-        """What to multiply quiet noise and that of the light with, for a frame of this photometry.
+    def _covariance_of(self, parts: Image) -> Image:
+        """Of a frame as bright as the reference."""
+        return np.asarray((1.0 + self._per_frames) * (parts[0] + parts[1]) - parts[2])
 
-        The frame's light is `scale` times the reference's, and a background above it brings noise of its own; the
-        reference's noise is in the residual `scale` times.
-        """
-        above = self._noise.slope * offset / self._quiet_mean
-        of_reference = scale * scale * self._per_frames
-        return max(1.0 + above, LEAST_KEPT) + of_reference, scale + of_reference
+    # -- one frame ------------------------------------------------------------------------------------------------
 
-    def _covariance_of(self, parts: Image, scale: float, offset: float) -> Image:
-        quiet, light = self._brightness(scale, offset)
-        return np.asarray(quiet * parts[0] + light * parts[1] - scale * scale * parts[2])
-
-    def run(self, work: Image, bad: Image, n_bad: int, dy: float, dx: float, reach: float) -> Fit:
+    def run(self, frame: Exposure, dy: float, dx: float, reach: float) -> Fit:
         """Fit one frame from the start (dy, dx); the returned `Fit` is overwritten by the next call.
 
         Parameters
         ----------
-        work : (ny, nx) float32
-            Calibrated frame without NaN; its `n_bad` pixels listed in `bad` (flat indices) are filled, and refilled
-            here with the reference's prediction as the fit goes on.
+        frame : Exposure
+            Its bad pixels are filled with the reference's prediction as the fit goes on.
         reach : float
             Give up when the answer leaves the start by more than this, px.
         """
-        fit, state = self.fit, self._state
-        fit.dy, fit.dx, fit.scale, fit.offset, fit.chi2_dof = dy, dx, math.nan, math.nan, math.nan
-        fit.passes, fit.converged, fit.in_range = 0, False, True
-        state[:] = dy, dx, math.nan, math.inf, 0.0
-        ended = gauss_newton.LEFT
-        while ended in (gauss_newton.LEFT, gauss_newton.UNFINISHED) and fit.passes < MAX_PASSES:
-            if not self._ready(fit.dy, fit.dx):
-                fit.in_range = not self._window_at(fit.dy, fit.dx).empty
-                return fit
+        cut = self._cut
+        if cut is None or frame.n_bad:
+            return self._patiently(frame, dy, dx, reach)
+        ended = self._follow(frame, cut, MAX_PASSES, (dy, dx))
+        found = self._state.tolist()
+        if ended != gauss_newton.CONVERGED:
+            return self._patiently(frame, dy, dx, reach, ended)
+        return self._read(found, abs(found[0] - dy) <= reach and abs(found[1] - dx) <= reach)
+
+    def _patiently(self, frame: Exposure, dy: float, dx: float, reach: float, ended: int | None = None) -> Fit:
+        """The same with whatever may come in between: new templates, bad pixels. `ended`: so did what was tried."""
+        state = self._state
+        whole = frame.n_bad > 0
+        if ended is None:
+            follow.start(state, dy, dx)
+        while True:
+            if ended == follow.UNFIT:
+                if not frame.look():
+                    break
+                whole = True  # bad pixels are predicted, and filled, on the whole frame
+            at = state.item(gauss_newton.DY), state.item(gauss_newton.DX)
+            if ended == gauss_newton.FAILED or max(abs(at[0] - dy), abs(at[1] - dx)) > reach:
+                break
+            cut = self._ready(*at, whole)
+            if cut is None or (ended == gauss_newton.CONVERGED and cut.grid.window.holds(*at)):
+                break
+            passes = int(state[gauss_newton.PASSES])
+            if passes >= MAX_PASSES:
+                break
             # bad pixels are refilled after every pass
-            ended = self._passes(work, fit.passes + 1 if n_bad else MAX_PASSES)
-            fit.dy, fit.dx, fit.scale, _, passes = state.tolist()
-            fit.passes = int(passes)
-            if ended == gauss_newton.FAILED or max(abs(fit.dy - dy), abs(fit.dx - dx)) > reach:
-                return fit
-            if n_bad:
-                self._refill(work, bad, n_bad, fit)
-        fit.converged = ended == gauss_newton.CONVERGED and self._ready(fit.dy, fit.dx)
-        self._finish(work, bad, n_bad, fit)
+            ended = self._follow(frame, cut, passes + 1 if frame.n_bad else MAX_PASSES)
+            if frame.n_bad and ended != gauss_newton.FAILED and ended != follow.UNFIT:
+                self._refill(frame, cut)
+        found = state.tolist()
+        fit = self._read(
+            found, ended == gauss_newton.CONVERGED and max(abs(found[0] - dy), abs(found[1] - dx)) <= reach
+        )
+        fit.in_range = not self._window_at(fit.dy, fit.dx).empty
         return fit
 
-    def _passes(self, work: Image, most: int) -> int:
-        window = self._window
-        assert window is not None
-        return gauss_newton.converge(
-            work, self._combined, self._spline.order, window.top, window.bottom, self._bounds, self._sigma, most,
-            self._column, self._sums, self._state,
+    def _read(self, found: list[float], converged: bool) -> Fit:
+        """The state as a `Fit`."""
+        fit = self.fit
+        (
+            fit.dy, fit.dx, fit.scale, _, passes, _, fit.offset, fit.chi2_dof,
+            fit.xx, fit.xy, fit.yy, fit.scale_variance, _, _, _,
+        ) = found  # fmt: skip
+        fit.passes, fit.converged, fit.in_range = int(passes), converged, True
+        return fit
+
+    def _ready(self, dy: float, dx: float, whole: bool) -> Cut | None:
+        cut = self._cut
+        if cut is not None and cut.grid.window.holds(dy, dx) and (cut.whole or not whole):
+            return cut
+        return self.prepare_for(dy, dx, whole=whole)
+
+    def _follow(self, frame: Exposure, cut: Cut, most: int, start: tuple[float, float] | None = None) -> int:
+        """Passes, at most so many in all; of a new fit if there is a `start`."""
+        if cut.whole:
+            fresh, image, bad = not frame.looked, frame.work, frame.bad
+        else:
+            fresh, image, bad = True, cut.image, cut.bad
+        begin, dy, dx = (False, 0.0, 0.0) if start is None else (True, *start)
+        ended = follow.follow(
+            frame.pixels, *frame.calibration, fresh, cut.tiles, image, bad, *cut.held, cut.order, most, *cut.judged,
+            cut.facts, cut.column, self._sums, self._state, begin, dy, dx,
         )  # fmt: skip
+        if fresh and cut.whole:
+            frame.looked = True
+            if ended == follow.UNFIT:
+                frame.note(*self._state[follow.N_BAD :].astype(int).tolist())
+        return int(ended)
 
-    def _ready(self, dy: float, dx: float) -> bool:
-        return (self._window is not None and self._window.holds(dy, dx)) or self.prepare_for(dy, dx)
-
-    def _refill(self, work: Image, bad: Image, n_bad: int, fit: Fit) -> None:
-        self._finish(work, bad, n_bad, fit)
-        fy, fx = -fit.dy - math.floor(-fit.dy), -fit.dx - math.floor(-fit.dx)
+    def _refill(self, frame: Exposure, cut: Cut) -> None:
+        state = self._state
+        dy, dx = state.item(gauss_newton.DY), state.item(gauss_newton.DX)
+        self._judge(frame, cut)
+        fy, fx = -dy - math.floor(-dy), -dx - math.floor(-dx)
         prepare.repatch(
-            work,
-            bad,
-            n_bad,
-            self.coefficients,
-            fit.scale,
-            fit.offset,
-            fit.dy,
-            fit.dx,
-            bspline.taps(fy),
-            bspline.taps(fx),
-        )
+            frame.work, frame.bad, frame.n_bad, self.coefficients, state.item(gauss_newton.SCALE),
+            state.item(follow.OFFSET), dy, dx, bspline.taps(fy), bspline.taps(fx),
+        )  # fmt: skip
+        self._judge(frame, cut)
 
-    def _filled(self, bad: Image, n_bad: int, fit: Fit) -> int:
+    def _judge(self, frame: Exposure, cut: Cut) -> None:
+        """Offset, chi² and variances of a fit with bad pixels."""
+        filled = float(self._filled(frame))
+        follow.judge(frame.work, *cut.judged, filled, cut.facts, cut.column, self._sums, self._state)
+        growth = self._growth(frame, cut)
+        state = self._state
+        factors = follow.brightness(
+            state[gauss_newton.SCALE], state[follow.OFFSET] - state[gauss_newton.SCALE] * self.mean, cut.facts
+        )
+        square = state[gauss_newton.SCALE] ** 2
+        covariance = growth @ np.tensordot(np.array([*factors, -square]), cut.parts, 1)
+        xx, xy, yy, scale_variance = entries(covariance)
+        state[follow.XX : follow.N_BAD] = xx / square, xy / square, yy / square, scale_variance
+
+    def _filled(self, frame: Exposure) -> int:
         """How many bad pixels were filled with a prediction that counts: they have no residual, but are in the sums."""
-        if not n_bad:
-            return 0
-        y, x = np.divmod(bad[:n_bad], self.shape[1])
-        y, x = y - round(fit.dy), x - round(fit.dx)
+        state = self._state
+        y, x = np.divmod(frame.bad[: frame.n_bad], self.shape[1])
+        y, x = y - round(state[gauss_newton.DY]), x - round(state[gauss_newton.DX])
         inside = (y >= 0) & (y < self.shape[0]) & (x >= 0) & (x < self.shape[1])
         return int(np.count_nonzero(self._judging[y[inside], x[inside]]))
 
-    def _finish(self, work: Image, bad: Image, n_bad: int, fit: Fit) -> None:
-        """Offset and chi² from the residual on the frame's own pixels."""
-        stride = max(1, self.shape[0] // JUDGED_ROWS)
-        guess = self._offset  # the sums lose no digits when the residual is near 0
-        gauss_newton.residual(
-            work,
-            self.coefficients,
-            self._judging,
-            fit.scale,
-            guess,
-            fit.dy,
-            fit.dx,
-            stride,
-            self._column,
-            self._moments,
-        )
-        square, linear, total, used = self._moments.tolist()
-        dof = used - 4.0 - self._filled(bad, n_bad, fit) / stride
-        if total <= 0.0 or dof <= 0.0:
-            return
-        fit.offset = self._offset = guess + linear / total
-        # the weights are for a frame as bright as the reference; this one may be dimmed by a cloud
-        quiet, light = self._brightness(fit.scale, fit.offset - fit.scale * self.mean)
-        expected = self._quiet_share * quiet + (1.0 - self._quiet_share) * light
-        if self._per_frames:  # between its pixels, the reference has less noise than on them
-            less = 1.0 - kept_noise(fit.dy) * kept_noise(fit.dx)
-            expected -= fit.scale * fit.scale * self._per_frames * less
-        fit.chi2_dof = max(0.0, (square - linear * linear / total) / dof) * (1.0 + self._per_frames) / expected
-
-    def variances(self, bad: Image, n_bad: int) -> tuple[float, float, float, float]:
-        """Of the last fit: (xx, xy, yy) of the shift, px², and of the scale."""
-        fit = self.fit
-        quiet, light = self._brightness(fit.scale, fit.offset - fit.scale * self.mean)
-        twice = fit.scale * fit.scale
-        if n_bad:
-            xx, xy, yy, ss = _entries(self._inflated(bad, n_bad, np.tensordot((quiet, light, -twice), self._parts, 1)))
-        else:
-            a, b, c = self._entries
-            xx, xy, yy, ss = (quiet * a[k] + light * b[k] - twice * c[k] for k in (0, 1, 2, 3))
-        return xx / twice, xy / twice, yy / twice, ss
-
-    def _inflated(self, bad: Image, n_bad: int, covariance: Image) -> Image:
-        """A covariance when part of the information was lost to bad pixels; NaN when all of it was."""
-        window, fit = self._window, self.fit
-        assert window is not None
+    def _growth(self, frame: Exposure, cut: Cut) -> Image:
+        """What a covariance is multiplied with when some information was lost to bad pixels; NaN when all of it was."""
+        window = cut.grid.window
         gauss_newton.lost_information(
-            bad, n_bad, self._templates, self.weights, round(fit.dy), round(fit.dx),
+            frame.bad, frame.n_bad, self._templates, self.weights,
+            round(self._state[gauss_newton.DY]), round(self._state[gauss_newton.DX]),
             window.top, window.bottom, window.left, window.right, self._lost,
         )  # fmt: skip
         try:
-            grown = np.linalg.inv(self._normal - self._lost) @ self._normal
+            return np.asarray(np.linalg.inv(cut.normal - self._lost) @ cut.normal)
         except np.linalg.LinAlgError:
             return np.full((4, 4), math.nan)
-        return np.asarray(grown @ covariance)
+
+    @property
+    def structure(self) -> float:
+        """chi²/dof of a frame of which nothing is explained: the scale on which a misfit is large or small."""
+        return self._cut.structure if self._cut is not None else math.nan
 
     def predict(self, out: Image) -> None:
         """The last fit's model of the frame, ``scale R(p - d) + offset``; NaN where the reference says nothing."""
@@ -427,15 +453,18 @@ class Tracker:
         share : float
             Variance of a residual over that of a frame's pixel.
         """
-        fit, window = self.fit, self._window
-        assert window is not None
+        fit, cut = self.fit, self._cut
+        assert cut is not None
+        assert cut.whole
+        assert self._scratch is not None
+        window, instruments = cut.grid.window, self._scratch[1]
         near_y, near_x = round(fit.dy), round(fit.dx)
         model = np.float32(fit.scale) * sampled(self._templates[0], near_y - fit.dy, near_x - fit.dx)
         model += np.float32(fit.offset)
         frame = work.copy()
         frame.reshape(-1)[bad] = np.nan
-        inverse = np.linalg.inv(self._normal)
-        lever = np.einsum("ij,iyx,jyx->yx", inverse, self._templates, self._instruments, optimize=True)
+        inverse = np.linalg.inv(cut.normal)
+        lever = np.einsum("ij,iyx,jyx->yx", inverse, self._templates, instruments, optimize=True)
         in_frame, in_reference = _overlap(self.shape, near_y, near_x)
         keep = 1.0 - np.clip(lever, 0.0, 1.0 - LEAST_KEPT)
         looked = self._judging > 0.0
@@ -465,9 +494,13 @@ class Tracker:
         return 0.5 * products / variance if variance > 0.0 else 0.0
 
 
-def _entries(c: Image) -> tuple[float, float, float, float]:
-    """(xx, xy, yy) and the scale's variance, of a covariance in the order (scale, offset, dy, dx)."""
-    return float(c[3, 3]), 0.5 * float(c[2, 3] + c[3, 2]), float(c[2, 2]), float(c[0, 0])
+def _keep(stack: Image, blocks: Image) -> None:
+    """Zero what no block looks at."""
+    row = 0
+    for first, last in blocks:
+        stack[:, row:first] = 0.0
+        row = last
+    stack[:, row:] = 0.0
 
 
 def _inside(lines: Image, margin: int) -> tuple[int, int]:

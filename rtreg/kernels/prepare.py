@@ -97,6 +97,116 @@ def prepare(
 
 
 @jit
+def prepare_frame(
+    pixels: Array,
+    offset: Scalar,
+    dark: Array,
+    inverse_flat: Array,
+    mask: Array,
+    saturation: Scalar,
+    work: Array,
+    bad: Array,
+) -> tuple[int, int, int]:
+    """As `prepare`, in one go where nothing but an offset is taken off a frame without bad pixels; both contiguous."""
+    if dark.size + inverse_flat.size + mask.size == 0 and _plain(pixels, offset, saturation, work):
+        return 0, 0, 0
+    return prepare(pixels, offset, dark, inverse_flat, mask, saturation, work, bad)
+
+
+@jit
+def _plain(pixels: Array, offset: Scalar, saturation: Scalar, work: Array) -> bool:
+    """``work = pixels - offset`` as one vector; whether every pixel is good."""
+    source = pixels.reshape(pixels.size)
+    target = work.reshape(work.size)
+    low = np.float32(-3.0e38)
+    rejected = 0
+    for i in range(target.size):
+        v = np.float32(source[i])
+        rejected += 0 if (v < saturation) & (v > low) else 1
+        target[i] = v - offset
+    return rejected == 0
+
+
+@jit
+def gather(
+    pixels: Array,
+    offset: Scalar,
+    dark: Array,
+    inverse_flat: Array,
+    mask: Array,
+    saturation: Scalar,
+    tiles: Array,
+    image: Array,
+    bad: Array,
+) -> tuple[int, int, int]:
+    """As `prepare`, but only tiles of the frame, side by side.
+
+    Parameters
+    ----------
+    pixels ... saturation
+        As `prepare`.
+    tiles : (n, 2) int64
+        The frame's (y, x) that each begins with. What lies outside the frame is filled with its nearest pixel.
+    image : (height, n * width) float32
+        Output.
+    bad : (capacity,) int32
+        Flat indices in `image`.
+
+    Returns
+    -------
+    n_bad, n_nan, n_saturated : int
+        As `prepare`; a pixel in two tiles counts twice.
+    """
+    ny, nx = pixels.shape
+    count = tiles.shape[0]
+    height = image.shape[0]
+    width = image.shape[1] // count
+    n_bad = 0
+    n_nan = 0
+    n_saturated = 0
+    low = np.float32(-3.0e38)
+    for t in range(count):
+        left = tiles[t, 1]
+        inside = left >= 0 and left + width <= nx
+        for j in range(height):
+            y = min(max(tiles[t, 0] + j, 0), ny - 1)
+            target = image[j, t * width : (t + 1) * width]
+            rejected = 0
+            if inside:
+                row = pixels[y, left : left + width]
+                for i in range(width):
+                    v = np.float32(row[i])
+                    rejected += 0 if (v < saturation) & (v > low) else 1
+                    target[i] = v - offset
+            else:
+                for i in range(width):
+                    v = np.float32(pixels[y, min(max(left + i, 0), nx - 1)])
+                    rejected += 0 if (v < saturation) & (v > low) else 1
+                    target[i] = v - offset
+            if rejected == 0 and dark.size + inverse_flat.size + mask.size == 0:
+                continue
+            for i in range(width):
+                x = min(max(left + i, 0), nx - 1)
+                if dark.size:
+                    target[i] -= dark[y, x]
+                if inverse_flat.size:
+                    target[i] *= inverse_flat[y, x]
+                v = np.float32(pixels[y, x])
+                masked = mask.size > 0 and mask[y, x]
+                if masked or not ((v < saturation) & (v > low)):
+                    target[i] = np.float32(0.0)
+                    if not masked:
+                        if v >= saturation:
+                            n_saturated += 1
+                        else:
+                            n_nan += 1
+                    if n_bad < bad.size:
+                        bad[n_bad] = j * image.shape[1] + t * width + i
+                    n_bad += 1
+    return n_bad, n_nan, n_saturated
+
+
+@jit
 def patch(work: Array, bad: Array, n_bad: int, is_bad: Array) -> None:
     """Fill the listed bad pixels of `work` (ny, nx) with the mean of good neighbours within 2 px, else of all.
 

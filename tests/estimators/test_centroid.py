@@ -29,7 +29,7 @@ def by_centroid(reference, **options):
 
 def glances(registrar):
     """Whether the last frame was measured without being looked at as a whole."""
-    return registrar._unseen is not None
+    return not registrar._exposure.looked
 
 
 def there(shift):

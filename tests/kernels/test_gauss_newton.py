@@ -23,6 +23,18 @@ def templates_for(shape, order, dy, dx, seed=0):
     return t, top, bottom
 
 
+def project(frame, templates, blocks, order, dy, dx):
+    """The kernel, with the templates' rows as it wants them, and its twin with whole images."""
+    blocks = np.array(blocks, np.int64)
+    rows = np.concatenate([np.arange(*block) for block in blocks])
+    out = np.empty(3)
+    column = np.empty(gauss_newton.BLOCK + 2 * frame.shape[1], np.float32)
+    gauss_newton.project(frame, blocks, np.ascontiguousarray(templates[:, rows]), order, dy, dx, column, out)
+    kept = np.zeros_like(templates)
+    kept[:, rows] = templates[:, rows]
+    return out, naive.project(frame, kept, order, dy, dx)
+
+
 @pytest.mark.parametrize("order", [3, 5])
 @pytest.mark.parametrize("dtype", ["u1", "u2", "i2", "i4", "f4", "f8"])
 @pytest.mark.parametrize("shift", SHIFTS)
@@ -30,22 +42,19 @@ def templates_for(shape, order, dy, dx, seed=0):
 def test_project_is_the_sum_of_products(shape, shift, dtype, order):
     frame = np.random.default_rng(1).integers(0, 100, shape).astype(dtype)
     templates, top, bottom = templates_for(shape, order, *shift)
-    out = np.empty(3)
-    column = np.empty(gauss_newton.BLOCK + 2 * shape[1], np.float32)
-    gauss_newton.project(frame, templates, order, top, bottom, *shift, column, out)
-    expected = naive.project(frame, templates, order, top, bottom, *shift)
+    out, expected = project(frame, templates, [(top, bottom)], order, *shift)
     np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-2)
 
 
 @pytest.mark.parametrize("order", [3, 5])
-def test_project_is_right_across_many_blocks(order):
-    shape = (300, 70)
-    frame = np.random.default_rng(1).normal(size=shape).astype(np.float32)
-    templates, top, bottom = templates_for(shape, order, 0.4, -1.6)
-    out = np.empty(3)
-    column = np.empty(gauss_newton.BLOCK + 2 * shape[1], np.float32)
-    gauss_newton.project(frame, templates, order, top, bottom, 0.4, -1.6, column, out)
-    np.testing.assert_allclose(out, naive.project(frame, templates, order, top, bottom, 0.4, -1.6), atol=2e-2)
+@pytest.mark.parametrize("dtype", ["f4", "i2"])
+def test_project_looks_at_the_rows_of_its_blocks_alone(order, dtype):
+    frame = np.random.default_rng(1).normal(size=(300, 70)).astype(np.float32)
+    templates, top, bottom = templates_for(frame.shape, order, 0.4, -1.6)
+    templates = (100.0 * templates).astype(dtype)
+    for blocks in ([(top, bottom)], [(top, top + 4), (20, 21), (100, 200), (bottom - 3, bottom)]):
+        out, expected = project(frame, templates, blocks, order, 0.4, -1.6)
+        np.testing.assert_allclose(out, expected, atol=2.0, rtol=1e-5)
 
 
 def test_gram_and_combine():
@@ -56,9 +65,22 @@ def test_gram_and_combine():
     gauss_newton.gram(a, b, weight, out)
     np.testing.assert_allclose(out, np.einsum("iyx,jyx,yx->ij", a, b, weight), atol=1e-3)
     matrix = rng.normal(size=(3, 4))
-    combined = np.empty((3, 9, 14), np.float32)
-    gauss_newton.combine(matrix, a, combined)
-    np.testing.assert_allclose(combined, np.einsum("ki,iyx->kyx", matrix, a), atol=1e-5)
+    combined = np.empty((3, 5, 14), np.float32)
+    gauss_newton.combine(matrix, a, np.array([(1, 4), (6, 8)]), combined)
+    np.testing.assert_allclose(combined, np.einsum("ki,iyx->kyx", matrix, a[:, [1, 2, 3, 6, 7]]), atol=1e-5)
+
+
+def test_quantise_rounds_so_that_columns_sum_to_nothing():
+    images = np.random.default_rng(3).normal(size=(3, 40, 30)).astype(np.float32)
+    images[:, :, 7] = 0.0
+    images[2] = 0.0
+    out, gains = np.empty(images.shape, np.int16), np.empty(3)
+    gauss_newton.quantise(images, out, gains)
+    error = out * gains[:, None, None] - images
+    assert np.abs(error).max(axis=(1, 2)) == pytest.approx(gains * [1, 1, 0], abs=1.05 * gains.max())
+    assert (np.abs(error.sum(axis=1)) < 0.51 * gains[:, None] + 1e-5).all()
+    assert not out[:, :, 7].any()
+    assert not out[2].any()
 
 
 @pytest.mark.parametrize("stride", [1, 3])

@@ -15,7 +15,12 @@ NO_MASK = np.empty((0, 0), bool)
 def run(pixels, *, offset=0.0, dark=NONE, inverse_flat=NONE, mask=NO_MASK, saturation=np.inf, capacity=1000):
     work = np.empty(pixels.shape, np.float32)
     bad = np.empty(capacity, np.int32)
-    counts = prepare.prepare(pixels, np.float32(offset), dark, inverse_flat, mask, np.float32(saturation), work, bad)
+    arguments = np.float32(offset), dark, inverse_flat, mask, np.float32(saturation)
+    counts = prepare.prepare(pixels, *arguments, work, bad)
+    other, listed = np.empty_like(work), np.empty_like(bad)
+    assert prepare.prepare_frame(pixels, *arguments, other, listed) == counts
+    np.testing.assert_array_equal(other, work)
+    np.testing.assert_array_equal(listed[: counts[0]], bad[: counts[0]])
     return work, bad, counts
 
 
@@ -38,6 +43,36 @@ def test_prepare_calibrates_and_lists_bad_pixels(dtype, with_images):
     np.testing.assert_allclose(work, expected, rtol=1e-6, atol=1e-4)
     assert counts == tuple(expected_counts)
     np.testing.assert_array_equal(np.sort(bad[: counts[0]]), expected_bad)
+
+
+@pytest.mark.parametrize("dtype", ["u2", "f4"])
+@pytest.mark.parametrize("with_images", [False, True])
+def test_gather_is_prepare_seen_through_tiles(dtype, with_images):
+    rng = np.random.default_rng(2)
+    shape, height, width = (30, 40), 5, 7
+    pixels = rng.integers(0, 120, shape).astype(dtype)
+    if dtype == "f4":
+        pixels[6, 8] = np.nan
+    images = {}
+    if with_images:
+        images["dark"] = rng.uniform(0, 5, shape).astype(np.float32)
+        images["inverse_flat"] = rng.uniform(0.5, 2, shape).astype(np.float32)
+        images["mask"] = rng.uniform(size=shape) < 0.05
+    work, bad, _ = run(pixels, offset=10.0, saturation=115.0, **images)
+    is_bad = np.zeros(shape, bool)
+    is_bad.flat[bad[: int(run(pixels, offset=10.0, saturation=115.0, **images)[2][0])]] = True
+    tiles = np.array([(5, 6), (-2, 20), (27, 36), (0, -3)], np.int64)  # the last three reach over the border
+    strip = np.empty((height, len(tiles) * width), np.float32)
+    listed = np.empty(strip.size, np.int32)
+    options = {"dark": NONE, "inverse_flat": NONE, "mask": NO_MASK, **images}
+    counts = prepare.gather(pixels, np.float32(10.0), *options.values(), np.float32(115.0), tiles, strip, listed)
+    y = (tiles[:, 0, None] + np.arange(height)).clip(0, shape[0] - 1)
+    x = (tiles[:, 1, None] + np.arange(width)).clip(0, shape[1] - 1)
+    expected, expected_bad = (
+        np.hstack([image[np.ix_(v, u)] for v, u in zip(y, x, strict=True)]) for image in (work, is_bad)
+    )
+    np.testing.assert_allclose(strip, expected, rtol=1e-6, atol=1e-4)
+    np.testing.assert_array_equal(np.sort(listed[: counts[0]]), np.flatnonzero(expected_bad))
 
 
 def test_more_bad_pixels_than_listed_are_still_counted():

@@ -21,8 +21,9 @@ from rtreg.simulate import Motion
 
 # what the next frame writes before it reads, or what only says how the last one went
 SCRATCH = {
-    "Registrar": {"_work", "_bad", "_scratch_mask", "_searched_with"},
-    "Tracker": {"_cut", "_instruments", "_column", "_sums", "_state", "_moments", "_lost", "fit"},
+    "Registrar": {"_exposure", "_searched_with"},
+    "Tracker": {"_scratch", "_sums", "_state", "_lost", "fit"},
+    "Cut": {"image", "bad", "column"},
     "Searcher": {"_frame", "_frame_spectrum", "_squared", "_maps", "_explained", "_vertex", "_table", "_plan", "peak"},
     "Group": {"_scratch"},
     "RollingMean": {"_scratch"},

@@ -1,0 +1,121 @@
+"""What is prepared for frames about one shift: templates as the kernels want them, and what they are good for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rtreg.estimators.grid import Grid
+from rtreg.estimators.spline import kept_noise_table
+from rtreg.kernels import follow, gauss_newton
+
+Image = npt.NDArray[Any]
+
+JUDGED = 2048  # px that a chi² is taken from, at least: they know it to 3 %
+JUDGED_ROWS = 16  # and rows of a whole frame
+LARGE = 1 << 19  # px: smaller sets of templates are in the cache whatever they are made of
+ROUNDING = 12.0**-0.5  # rms, of a step
+UNSEEN = 0.01  # of a sigma
+LEAST_NOISE = 0.1  # of the variance without light, for a frame that is said to be darker than nothing
+NO_ROWS = np.zeros((0, 2), np.int64)
+ALIGNMENT = 64  # bytes: a vector that crosses no line of the cache is read in half the time
+
+
+def aligned(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Image:
+    """Zeros that begin at a line of the cache."""
+    kind = np.dtype(dtype)
+    size = int(np.prod(shape)) * kind.itemsize
+    raw = np.zeros(size + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + size].view(kind).reshape(shape)
+
+
+class Cut:
+    """Templates cut for one window of shifts, on one grid. Made by a `Tracker`; a fit changes only the scratch.
+
+    Attributes
+    ----------
+    grid : Grid
+    normal : (4, 4) array
+        The normal matrix, for scale, offset, dy and dx.
+    parts : (3, 4, 4) array
+        The covariance by quiet noise, by light, and what the reference's noise counted twice.
+    held, judged : tuples
+        Arguments of `kernels.follow.follow`: of the passes, and of the residual.
+    facts : (follow.FACTS,) float64
+        Of `kernels.follow` too.
+    image, bad, column : arrays
+        Scratch: tiles of the frame, their bad pixels, and sums of rows.
+    structure : float
+        chi²/dof of a frame of which nothing is explained.
+    """
+
+    def __init__(self, grid: Grid, normal: Image, parts: Image, order: int) -> None:
+        self.grid, self.normal, self.parts = grid, normal, parts
+        self.whole, self.tiles = grid.whole, grid.tiles
+        self.order = order
+        self._blocks = [NO_ROWS, NO_ROWS]
+        self._templates: list[Image] = [np.zeros((3, 0, grid.shape[1]), np.float32) for _ in range(2)]
+        self._gains = np.ones((2, 3))
+        self.facts = np.zeros(follow.FACTS)
+        self.column = aligned((gauss_newton.BLOCK + 2 * grid.shape[1],), np.float32)
+        self.image = aligned((0, 0) if grid.whole else grid.shape, np.float32)
+        self.bad = np.empty(self.image.size, np.int32)
+
+    def hold(self, inverse: Image, cut: Image, blocks: Image, which: int) -> None:
+        """Take the templates' combinations for a full pass (`which` 0) or a scout's (1) over these rows."""
+        rows = int((blocks[:, 1] - blocks[:, 0]).sum())
+        held = aligned((3, rows, cut.shape[2]), np.float32)
+        gauss_newton.combine(inverse[[0, 2, 3]], cut, blocks, held)
+        self._blocks[which], self._templates[which] = blocks, held
+        self._pack()
+
+    def _pack(self) -> None:
+        self.held: tuple[Image, Image, Image, Image, Image] = (
+            self._blocks[0], self._templates[0], self._blocks[1], self._templates[1], self._gains,
+        )  # fmt: skip
+
+    def shorten(self, amplitude: float, sigmas: tuple[float, float]) -> None:
+        """Keep the templates of a large frame in half the bytes, if their rounding is nothing beside the noise.
+
+        `amplitude` is the root of the sum of squares of what the frame is expected to show, about its mean; `sigmas`
+        those of dy and dx, px.
+        """
+        full = self._templates[0]
+        if full[0].size < LARGE:
+            return
+        steps = [float(np.abs(full[k]).max()) / gauss_newton.LARGEST for k in (1, 2)]
+        if any(ROUNDING * step * amplitude > UNSEEN * sigma for step, sigma in zip(steps, sigmas, strict=True)):
+            return
+        for which, held in enumerate(self._templates):
+            short = aligned(held.shape, np.int16)
+            gauss_newton.quantise(held, short, self._gains[which])
+            self._templates[which] = short
+        self._pack()
+
+    def layers(self, coefficients: Image, judging: Image, templates: Image, weights: Image, quiet: Image) -> None:
+        """Take what a residual is judged with; `quiet` is the share of each pixel's variance that light has none in."""
+        self.judged = (coefficients, judging, kept_noise_table())
+        used = weights > 0.0
+        total = float(weights.sum(dtype=np.float64))
+        mean = float(np.sum(weights * templates[0], dtype=np.float64)) / total
+        square = float(np.sum(weights * np.square(templates[0]), dtype=np.float64)) / total - mean * mean
+        self.structure = square * total / np.count_nonzero(used)
+        self.facts[follow.QUIET_SHARE] = np.mean(quiet, where=used)
+
+    def know(self, sigma: float, share: float, background: float, per_frames: float, mean: float) -> None:
+        """Take what the kernels have to know; `share` of the information is the scout's."""
+        facts, window, rows = self.facts, self.grid.window, self.grid.shape[0]
+        facts[:8] = *window.low, *window.high, sigma, sigma / share**0.5, *self.grid.origin
+        facts[follow.BACKGROUND], facts[follow.PER_FRAMES], facts[follow.MEAN] = background, per_frames, mean
+        fewest = JUDGED_ROWS if self.grid.whole else 4
+        facts[follow.STRIDE] = max(1, min(self.grid.shape[0] * self.grid.shape[1] // JUDGED, rows // fewest))
+        facts[follow.LEAST] = LEAST_NOISE
+        facts[follow.PARTS :] = [entry for part in self.parts for entry in entries(part)]
+
+
+def entries(c: Image) -> tuple[float, float, float, float]:
+    """(xx, xy, yy) and the scale's variance, of a covariance in the order (scale, offset, dy, dx)."""
+    return float(c[3, 3]), 0.5 * float(c[2, 3] + c[3, 2]), float(c[2, 2]), float(c[0, 0])
