@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtreg.errors import ConfigError
+from rtreg.kernels import line
 
 Image = npt.NDArray[Any]
 QUANTISATION = 1.0 / 12.0  # variance of rounding to whole ADU
@@ -132,27 +133,26 @@ def fit_variance(squares: Image, signal: Image, *, bins: int = 24, rounds: int =
     counts = np.diff(edges).astype(float)
     mean_square = np.add.reduceat(squares[order].astype(float), edges[:-1]) / counts
     mean_signal = np.add.reduceat(signal[order].astype(float), edges[:-1]) / counts
-    return variance_line(counts, mean_square, mean_signal, rounds=rounds)
+    p, q, _ = variance_line(counts, mean_square, mean_signal, rounds=rounds)
+    return p, q
 
 
-def variance_line(counts: Image, mean_square: Image, mean_signal: Image, *, rounds: int = 4) -> tuple[float, float]:
+def variance_line(
+    counts: Image, mean_square: Image, mean_signal: Image, *, rounds: int = 4
+) -> tuple[float, float, float]:
     """Fit ``v = p + q signal`` to squared residuals averaged in bins of signal; see `fit_variance`.
 
     Parameters
     ----------
-    counts, mean_square, mean_signal : (bins,) float arrays
+    counts, mean_square, mean_signal : (bins,) float64 arrays
         Pixels in each bin, at least one, with their mean squared residual and mean signal.
+
+    Returns
+    -------
+    p, q, chance : float
+        The line, and the 1-sigma error of `q` if the noise did not grow at all.
     """
-    total = float(counts @ mean_square / counts.sum())
-    p, q = total, 0.0
-    terms = np.stack([np.ones_like(mean_signal), mean_signal, mean_signal**2, mean_square, mean_signal * mean_square])
-    for _ in range(rounds):
-        weight = counts / np.maximum(p + q * mean_signal, 1e-3 * total + 1e-30) ** 2
-        s, sx, sxx, sy, sxy = (terms @ weight).tolist()
-        det = s * sxx - sx * sx
-        p, q = ((sxx * sy - sx * sxy) / det, (s * sxy - sx * sy) / det) if det > 0 else (total, 0.0)
-        if q < 0:
-            p, q = sy / s, 0.0
-        elif p < 0:
-            p, q = 0.0, sxy / sxx
-    return float(p), float(q)
+    out = np.empty(3)
+    line.fit_variance(counts, mean_square, mean_signal, rounds, out)
+    p, q, chance = out.tolist()
+    return p, q, chance

@@ -164,7 +164,7 @@ def dftregistration(
         return nothing + ([np.full_like(cross, np.nan)] if return_registered else [])
     _, ifftn = get_ffts(nthreads, use_numpy_fft)
     surface = ifftn(cross)
-    correlation = Correlation(cross / cross.size, first.shape, np.abs(surface))
+    correlation = Correlation(cross, first.shape, np.abs(surface))
     place = correlation.whole_pixel(maxoff)
     phase = surface[place] / abs(surface[place])
     correlation.cross *= np.conj(phase)

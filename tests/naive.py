@@ -391,3 +391,19 @@ def similarity(points, shifts, covariances):
     values = covariance @ design.T @ weight @ np.ravel(shifts)
     left = np.ravel(shifts) - design @ values
     return values, covariance, left @ weight @ left
+
+
+# -- Noise against signal (rtreg.kernels.line) ------------------------------------------------------------------------
+
+
+def variance_line(counts, squares, signals, rounds):
+    """Least squares with weights counts / v², v from the round before; the bound that is violated holds exactly."""
+    p, q = np.average(squares, weights=counts), 0.0
+    for _ in range(rounds):
+        weights = counts / np.maximum(p + q * signals, 1e-3 * np.average(squares, weights=counts)) ** 2
+        q, p = np.polyfit(signals, squares, 1, w=np.sqrt(weights))
+        if q < 0:
+            p, q = np.average(squares, weights=weights), 0.0
+        elif p < 0:
+            p, q = 0.0, np.sum(weights * signals * squares) / np.sum(weights * signals**2)
+    return p, q

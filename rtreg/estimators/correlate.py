@@ -24,7 +24,7 @@ Image = npt.NDArray[Any]
 
 NEWTON_STEPS = 12
 GRADIENT_NOISE = math.pi**2 / 3.0  # what an exact derivative does to the variance of white noise
-ENOUGH = 5e-4  # px: of a Newton step; what remains after it goes with its square
+ENOUGH = 2e-3  # px: of a Newton step; what remains after it goes with its square
 LONGEST = 0.5  # px a step: beyond that the peak is not the one that was found
 SMALLEST = 16  # px: below, too little is left when the border does not count
 JUMP = 6.0  # sigma of its own noise that the step across the border must differ from those beside it
@@ -46,16 +46,19 @@ class Correlation:
     Parameters
     ----------
     cross : (ny, count) complex array
-        ``conj(reference) * frame`` over the number of pixels: of the whole plane, or of half of it with those columns
-        doubled that stand for both halves.
+        ``conj(reference) * frame``, of the whole plane or of half of it.
     shape : (ny, nx)
         Of the images.
     map_ : (ny, nx) float array
-        The correlation at whole-pixel shifts, index d modulo the size.
+        The correlation at whole-pixel shifts, index d modulo the size; in any unit.
     """
 
     def __init__(self, cross: Image, shape: tuple[int, int], map_: Image) -> None:
         self.cross, self.shape, self.map = cross, shape, map_
+        # over the number of pixels, and twice where a column of a half plane stands for both halves
+        self._columns = np.full(cross.shape[1], 1.0 / (shape[0] * shape[1]))
+        if cross.shape[1] < shape[1]:
+            self._columns[1:] *= 2.0
         self._y, self._x = (np.empty((3, n), cross.real.dtype) for n in cross.shape)
         self._sums = np.empty(6)
 
@@ -101,6 +104,7 @@ class Correlation:
         """The step to the peak from `at`, whose height and curvature are updated; 0 along an axis that is flat."""
         dft.phases(self.shape[0], self._y.shape[1], at.dy, self._y)
         dft.phases(self.shape[1], self._x.shape[1], at.dx, self._x)
+        self._x[:2] *= self._columns
         dft.correlation(self.cross, self._y, self._x, self._sums)
         c, gy, gx, yy, yx, xx = self._sums.tolist()
         at.height, at.curvature = c, (yy, yx, xx)
@@ -116,7 +120,7 @@ class RealPair:
     Parameters
     ----------
     reference, frame : (ny, nx) float32
-        Their means should be near 0. Not written to.
+        With a mean of 0, but for rounding. Not written to.
     threads : int
         Of FFTW.
     use_numpy : bool
@@ -127,16 +131,11 @@ class RealPair:
         self.reference, self.frame = reference, frame
         self.shape: tuple[int, int] = (reference.shape[0], reference.shape[1])
         self._plan = None if use_numpy else fft.plan(self.shape, np.float32, threads=threads)
-        self._spectrum = self._forward(reference)
-        count = self._spectrum.shape[1]
-        twice = np.full(count, 2.0 / reference.size, np.float32)  # a half plane stands for both halves
-        twice[0] *= 0.5
+        self._spectrum = self._forward(reference).copy()
         cross = np.empty_like(self._spectrum)
         spectrum.correlate(self._spectrum, self._forward(frame), cross)
         cross[0, 0] = 0.0
-        map_ = self._inverse(cross)
-        cross *= twice
-        self.correlation = Correlation(cross, self.shape, map_)
+        self.correlation = Correlation(cross, self.shape, self._inverse(cross))
 
     def score(self, at: Peak) -> float:
         """Gain in log-likelihood over "nothing of the reference is there", as in `acquire`."""
@@ -199,10 +198,11 @@ class RealPair:
         return self._inverse(turned), gy, gx
 
     def _forward(self, image: Image) -> Image:
+        """The spectrum of an image; the plan's own, overwritten by its next use."""
         if self._plan is None:
             return np.fft.rfft2(image).astype(np.complex64)
         self._plan.real[...] = image
-        return self._plan.forward().copy()
+        return self._plan.forward()
 
     def _inverse(self, spectrum: Image) -> Image:
         if self._plan is None:
@@ -235,9 +235,9 @@ def check_reach(maxoff: float | None) -> None:
 
 
 def _energy(image: Image) -> float:
-    """Sum of squares about the mean."""
+    """Sum of squares of an image whose mean is 0."""
     flat = image.reshape(-1)
-    return float(np.dot(flat, flat)) - float(flat.sum()) ** 2 / flat.size
+    return float(np.dot(flat, flat))
 
 
 def _scale(reference: Image, frame: Image) -> float:

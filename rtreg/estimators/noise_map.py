@@ -173,7 +173,7 @@ class NoiseMap:
         if self.frames not in RENEWED_AT:
             return False
         filled = self._sums[:, self._sums[0] > 0]
-        p, q = variance_line(filled[0], filled[1] / filled[0], filled[2] / filled[0])
+        p, q, _ = variance_line(filled[0], filled[1] / filled[0], filled[2] / filled[0])
         least = QUANTISATION if integer else _rounding(model[use])
         p = max(p, least)
         self.line, self.least_level = (p, q), least / p

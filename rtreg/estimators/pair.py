@@ -47,6 +47,7 @@ ENOUGH_ROWS = 128  # for the first passes,
 WIDEST_STRIDE = 4  # no further apart than this, or stars fall in between
 ROUGH = 0.1  # px: from there on all rows count
 MATRIX_REACH = 0.3  # px: further from where it was taken, the matrix is taken anew
+CHANCE = 2.0  # sigma: a growth of the noise with the signal that is less may be none
 FLAT_NOISE = 0.1  # growth of the variance over the range of the signal that weights need not follow
 
 
@@ -256,8 +257,8 @@ class PairFit:
         self.slope = 0.0
         if counts.size < 2:
             return False
-        p, q = variance_line(counts, squares / counts, signals / counts, rounds=2)
-        slope = q / max(p, 1e-6 * q * self._range) if q > 0.0 else 0.0
+        p, q, chance = variance_line(counts, squares / counts, signals / counts, rounds=2)
+        slope = q / max(p, 1e-6 * q * self._range) if q > CHANCE * chance else 0.0
         if slope * self._range > FLAT_NOISE:
             self.slope = slope
         return self.slope > 0.0
@@ -270,7 +271,7 @@ class PairFit:
         total, bins = np.zeros((3, SIGNAL_BINS)), np.empty((3, SIGNAL_BINS))
         image, at = _laid(self._reference, self._near, self.boundary, PAD)
         fy, fx = fit.dy - self._near[0], fit.dx - self._near[1]
-        blocks = 1 if height <= NOISE_ROWS else NOISE_ROWS // BLOCK
+        blocks, stride = (1, 1) if height <= NOISE_ROWS else (NOISE_ROWS // BLOCK, 2)
         rows = height if blocks == 1 else BLOCK
         # the brightest pixel is in: how the noise grows with the signal is to be seen there
         bright = int(np.argmax(self._reference.work)) // self._reference.shape[1] + self._near[0] - rows // 2
@@ -285,7 +286,7 @@ class PairFit:
             chi2.noise_by_signal(
                 self._pixels[first : first + rows], self.weights[first : first + rows], coefficients,
                 first + at[0] - top - fy, at[1] - fx, BORDER if self.boundary is None else 0,
-                scale, offset, low, high, 1, self._lines, bins,
+                scale, offset, low, high, stride, self._lines, bins,
             )  # fmt: skip
             total += bins
         return total[:, total[0] > 0]
@@ -390,10 +391,8 @@ class PairFit:
     def _step(self, fit: Fit, stride: int) -> float:
         """One pass: improves `fit` and returns the length of the step, px; inf when there is none to take."""
         fy, fx = fit.dy - self._near[0], fit.dx - self._near[1]
-        if (
-            not (self._even and self.weights is self._given)
-            and max(abs(fy - self._weights_at[0]), abs(fx - self._weights_at[1])) > WEIGHTS_OFF
-        ):
+        even = self._even and self.weights is self._given
+        if not even and max(abs(fy - self._weights_at[0]), abs(fx - self._weights_at[1])) > WEIGHTS_OFF:
             self._weights_at, self._moved = (fy, fx), np.empty_like(self.weights)
             chi2.move_weights(self.weights, np.float32(fy), np.float32(fx), self._moved)
         # the matrix is taken once for each set of rows and weights; a step from nearby can do with it
@@ -402,7 +401,8 @@ class PairFit:
         if fresh:
             self._matrix_of, self._matrix_at = of, (fit.dy, fit.dx)
         chi2.moments(
-            self._laid, self._at[0], self._at[1], self._moved, self._coefficients, self._pad, fy, fx, self._margin,
+            self._laid, self._at[0], self._at[1], self._moved[:1] if even else self._moved,
+            self._coefficients, self._pad, fy, fx, self._margin,
             np.float32(fit.scale), np.float32(fit.offset), np.float32(self._floor), np.float32(self.slope),
             stride, fresh, self._lines, self._sums,
         )  # fmt: skip

@@ -144,8 +144,8 @@ def moments(
     ----------
     reference : (my, mx) float32
         Frame pixel (y, x) lies on its pixel ``(y + jy, x + jx)``.
-    weights : (ny, nx) float32
-        On the frame's pixels; 0 = ignore.
+    weights : (ny, nx) or (1, nx) float32
+        On the frame's pixels, or one row for all of them; 0 = ignore.
     coefficients : (cy, cx) float32
         Of the frame, with `pad` pixels more on every side; read at ``(y + pad + fy, x + pad + fx)`` for pixel (y, x).
     fy, fx : Scalar
@@ -167,7 +167,7 @@ def moments(
         ``D_y D_y, D_y D_x, D_x D_x, L L, L D_y, L D_x``, ``L, R r, r r`` and the number of pixels used. All but the
         last weighted.
     """
-    ny, nx = weights.shape
+    ny, nx = coefficients.shape[0] - 2 * pad, coefficients.shape[1] - 2 * pad
     if matrix:
         out[:] = 0.0
     for k in range(4):
@@ -204,7 +204,7 @@ def moments(
         t = reference[y + jy, left + jx : right + jx]
         for x in range(count):
             r[x] -= a * t[x] + b
-        given = weights[y, left:right]
+        given = weights[min(y, weights.shape[0] - 1), left:right]
         if q > 0:
             for x in range(count):
                 w[x] = given[x] / max(np.float32(1.0) + q * (t[x] - low), LEAST_VARIANCE)

@@ -52,22 +52,23 @@ def refine(values: Array, j: int, i: int, out: Array) -> None:
 @jit
 def highest(values: Array) -> tuple[int, int]:
     """Index (j, i) of the maximum; the first of equals. NaN is never a maximum."""
-    best = -np.inf
-    bj = 0
-    bi = 0
+    # a maximum for each column: that of one number is not vectorised, since a NaN could pass through it
+    tops = np.full(values.shape[1], -np.inf, values.dtype)
     for j in range(values.shape[0]):
         row = values[j]
-        top = -np.inf
         for i in range(row.size):
-            top = max(top, row[i]) if row[i] == row[i] else top
-        if top > best:
-            best = top
-            bj = j
+            tops[i] = row[i] if row[i] > tops[i] else tops[i]
+    best = tops.max()
+    for j in range(values.shape[0]):
+        row = values[j]
+        hits = 0
+        for i in range(row.size):
+            hits += 1 if row[i] == best else 0
+        if hits:
             for i in range(row.size):
-                if row[i] == top:
-                    bi = i
-                    break
-    return bj, bi
+                if row[i] == best:
+                    return j, i
+    return 0, 0
 
 
 @jit

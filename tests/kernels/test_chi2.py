@@ -95,6 +95,20 @@ def test_moments_without_the_matrix_leaves_its_sums_alone():
     assert (second[~with_residual] == -7.0).all()
 
 
+def test_moments_with_one_row_of_weights_for_all():
+    shape = (14, 17)
+    reference, coefficients = random(18, 21, seed=2), random(*shape, seed=3)
+    row = np.abs(random(1, 17, seed=4))
+    sums = []
+    for weights in (row, np.repeat(row, 14, axis=0)):
+        out = np.empty(chi2.SUMS)
+        chi2.moments(
+            reference, 2, 2, weights, coefficients, 0, 0.3, -0.4, 1, 0.8, 0.3, 0.0, 0.0, 1, True, lines(shape), out
+        )
+        sums.append(out)
+    np.testing.assert_array_equal(*sums)
+
+
 def test_moments_where_nothing_is_in_common():
     out = np.ones(chi2.SUMS)
     image = random(10, 10)

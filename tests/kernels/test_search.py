@@ -74,8 +74,9 @@ def test_overlaps_sum_what_is_common(shape, sign):
 
 def test_highest_ignores_nan():
     values = np.full((5, 7), -1.0, np.float32)
-    values[1, 2], values[3, 4] = np.nan, 2.0
+    values[1, 2], values[3, 4], values[3, 6], values[4, 0] = np.nan, 2.0, 2.0, 2.0
     assert peak.highest(values) == (3, 4)
+    assert peak.highest(np.full((2, 3), np.nan, np.float32)) == (0, 0)
 
 
 def test_refine_finds_the_vertex_of_a_quadratic():
