@@ -43,6 +43,7 @@ class Verdict(enum.Flag):
     STALE = enum.auto()
     GAP = enum.auto()
     OUT_OF_RANGE = enum.auto()
+    MOVED = enum.auto()
 
     @property
     def reasons(self) -> list[str]:
@@ -67,7 +68,8 @@ class Frame(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """One image and everything its camera said about it.
 
     `pixels` is ``(ny, nx)``, C-contiguous and read-only. `t_ns` is mid-exposure UTC; `mono_ns` the camera's
-    CLOCK_MONOTONIC at hand-over to the socket, valid on `host` only; `recv_mono_ns` is ours.
+    CLOCK_MONOTONIC at hand-over to the socket, valid on `host` only; `recv_mono_ns` is ours. `moved` is when the last
+    move of the actuator began and ended, by the clock of `t_ns`; None if there was none or nobody knows.
     """
 
     pixels: npt.NDArray[Any]
@@ -85,6 +87,7 @@ class Frame(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     offset: float | None = None
     saturation: float | None = None
     truth: Shift | None = None
+    moved: tuple[int, int] | None = None
     recv_mono_ns: int = 0
 
 

@@ -27,6 +27,7 @@ from rtreg.io.sockets import (
     StatusPublisher,
 )
 from rtreg.live.bookkeeper import Bookkeeper
+from rtreg.live.engine import RUNAWAY
 from rtreg.live.kind import CHANGED_AFTER
 from rtreg.records import Checkpoint, Frame, Order, Reception, State, Tick
 from rtreg.services.journal import Journal
@@ -89,6 +90,8 @@ def deliver(books: Bookkeeper, frame: Frame, results: ResultPublisher, journal: 
     except RtregError as error:
         journal.complain("learn", f"the reference cannot learn from frame {frame.seq}: {error}")
     books.latencies.add(delivery)
+    if result.held == RUNAWAY:
+        journal.complain(RUNAWAY, f"the loop has opened itself: {books.engine.status()['controller']['opened']}")
     return True
 
 

@@ -141,6 +141,7 @@ class _FrameHeader(msgspec.Struct):
     offset: Finite | None = None
     saturation: Finite | None = None
     truth: Pair | None = None
+    moved: tuple[int, int] | None = None
 
 
 class _Reference(msgspec.Struct):
@@ -286,7 +287,7 @@ def pack_frame(frame: Frame) -> list[Buffer]:
         "shape": pixels.shape,
         "dtype": dtype,
     }
-    for key in ("roi", "bin", "gain", "read_noise", "offset", "saturation", "truth"):
+    for key in ("roi", "bin", "gain", "read_noise", "offset", "saturation", "truth", "moved"):
         value = getattr(frame, key)
         if value is not None:
             header[key] = value
@@ -506,6 +507,7 @@ def unpack_frame(parts: Sequence[Buffer], recv_mono_ns: int = 0, *, max_bytes: i
         offset=header.offset,
         saturation=header.saturation,
         truth=None if header.truth is None else Shift(*header.truth),
+        moved=header.moved,
         recv_mono_ns=recv_mono_ns,
     )
 

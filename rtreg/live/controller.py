@@ -6,6 +6,7 @@ import math
 from typing import Any, Literal, get_args
 
 from rtreg.errors import ConfigError
+from rtreg.live.runaway import Runaway
 from rtreg.records import Command, Shift
 
 Matrix = tuple[tuple[float, float], tuple[float, float]]
@@ -42,10 +43,14 @@ class Controller:
         "arcsec", "um", ...
     closed : bool
         Whether the loop is closed from the start; an open one measures, and repeats its last command.
+    runaway : bool
+        Open the loop, and say why, when the residual grows because of the commands: a matrix of the wrong sign, or a
+        device that moves much farther than it says. `rtreg calibrate` measures the matrix.
 
     Notes
     -----
-    The mutable state is the accumulated position, the set point and `closed`. Sans-IO; one thread. Until the first
+    The mutable state is the accumulated position, the set point, `closed`, the last steps, which `runaway` is told
+    from, and `opened`: why the loop has opened itself, empty unless it has. Sans-IO; one thread. Until the first
     step of a closed loop there is no position, and an absolute command is NaN: it moves nothing.
     """
 
@@ -65,9 +70,11 @@ class Controller:
         pixel_scale: float | None = None,
         pixel_unit: str = "px",
         closed: bool = True,
+        runaway: bool = True,
     ) -> None:
         (a, b), (c, d) = matrix
-        if not all(map(math.isfinite, (a, b, c, d))) or a * d - b * c == 0.0:
+        determinant = a * d - b * c
+        if not all(map(math.isfinite, (a, b, c, d))) or determinant == 0.0:
             raise ConfigError(f"matrix = {matrix}: image to actuator, must be finite and have an inverse")
         if mode not in get_args(Mode):
             raise ConfigError(f"mode = {mode!r}: one of {', '.join(get_args(Mode))}")
@@ -75,7 +82,10 @@ class Controller:
             raise ConfigError(f"pixel_scale = {pixel_scale}: {pixel_unit} a pixel, must be positive")
         self.matrix, self.mode, self.unit = matrix, mode, unit
         self.pixel_scale, self.pixel_unit = pixel_scale, pixel_unit
-        self.closed = closed
+        self._image = (d / determinant, -b / determinant), (-c / determinant, a / determinant)  # of a move, px
+        self.closed, self.opened = closed, ""
+        self._watches = runaway
+        self._watch: Runaway | None = None
         self.set_point = Shift(0.0, 0.0)
         self._position = (math.nan, math.nan)  # until the first step: nothing is known of where the device is
         self.retune(gain=gain, leak=leak, limit=limit, max_step=max_step, dead_band=dead_band)
@@ -93,6 +103,7 @@ class Controller:
             _check(name, value)
         for name, value in values.items():
             setattr(self, name, value)
+        self._watch_anew()
 
     gain: float
     leak: float
@@ -105,20 +116,48 @@ class Controller:
         if not self.closed:
             return self.hold()
         ex, ey = shift.dx - self.set_point.dx, shift.dy - self.set_point.dy
+        residual = complex(ex, ey)
         if math.hypot(ex, ey) < self.dead_band:
             ex = ey = 0.0
         (a, b), (c, d) = self.matrix
         move = (self._bounded(-self.gain * (a * ex + b * ey)), self._bounded(-self.gain * (c * ex + d * ey)))
         if self.mode == "increment":
-            return Command(u=move, unit=self.unit, mode=self.mode)
+            return self._checked(residual, move, move)
         keep = 1.0 - self.leak
         u0, u1 = (0.0 if math.isnan(u) else u for u in self._position)
-        self._position = (self._inside(keep * u0 + move[0]), self._inside(keep * u1 + move[1]))
-        return Command(u=self._position, unit=self.unit, mode=self.mode)
+        position = (self._inside(keep * u0 + move[0]), self._inside(keep * u1 + move[1]))
+        return self._checked(residual, (position[0] - u0, position[1] - u1), position)
+
+    def _checked(self, residual: complex, move: tuple[float, float], u: tuple[float, float]) -> Command:
+        """The command `u`, which makes `move`; or the hold of a loop that has just opened itself."""
+        if self._watch is not None:
+            (a, b), (c, d) = self._image
+            expected = complex(a * move[0] + b * move[1], c * move[0] + d * move[1])
+            if why := self._watch.tell(residual, expected):
+                self.loop(closed=False)
+                self.opened = f"{why}; run `rtreg calibrate`, then close the loop again"
+                return self.hold()
+        if self.mode == "absolute":
+            self._position = u
+        return Command(u=u, unit=self.unit, mode=self.mode)
+
+    def loop(self, *, closed: bool) -> None:
+        """Close or open the loop."""
+        self.closed, self.opened = closed, ""
+        self._watch_anew()
+
+    def aim(self, set_point: Shift) -> None:
+        """Hold the image at `set_point`, px off the reference, from now on."""
+        self.set_point = set_point
+        self._watch_anew()
+
+    def _watch_anew(self) -> None:
+        self._watch = Runaway(self.gain) if self._watches else None
 
     def start_from(self, position: tuple[float, float]) -> None:
         """Where the device is, in `unit`: what the first step of the integrator starts from."""
         self._position = (float(position[0]), float(position[1]))
+        self._watch_anew()
 
     def hold(self) -> Command:
         """The command that changes nothing: the last position (NaN before there is one), or no move."""
@@ -127,13 +166,22 @@ class Controller:
 
     def snapshot(self) -> dict[str, Any]:
         """Where the loop is; its numbers are the constructor's, or retuned since."""
-        return {"closed": self.closed, "set_point": self.set_point, "position": self._position}
+        return {
+            "closed": self.closed,
+            "opened": self.opened,
+            "set_point": self.set_point,
+            "position": self._position,
+            "steps": self._watch.snapshot() if self._watch else [],
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from where the controller that gave `snapshot` was."""
         (dx, dy), (u0, u1) = state["set_point"], state["position"]
-        self.closed, self.set_point = bool(state["closed"]), Shift(float(dx), float(dy))
+        self.loop(closed=bool(state["closed"]))
+        self.opened, self.set_point = str(state["opened"]), Shift(float(dx), float(dy))
         self._position = (float(u0), float(u1))
+        if self._watch is not None:
+            self._watch.restore(state["steps"])
 
     def _bounded(self, move: float) -> float:
         return move if self.max_step is None else min(self.max_step, max(-self.max_step, move))
@@ -146,6 +194,7 @@ class Controller:
         tuned = {name: getattr(self, name) for name in self.TUNABLE}
         return {
             "loop": "closed" if self.closed else "open",
+            "opened": self.opened,
             "position": list(self._position),
             "unit": self.unit,
             "mode": self.mode,

@@ -23,6 +23,7 @@ from rtreg.noise import NoiseModel
 from rtreg.records import Estimate, Frame, Order, ReferenceInfo, Result, Shift, State, Tick, Verdict
 
 NS = 1_000_000_000
+RUNAWAY = "RUNAWAY"  # what the frame is held for whose step opens the loop
 _KEPT_OF_LAST = ("stream", "epoch", "seq", "t_ns", "recv_mono_ns")  # of the last frame, for a snapshot
 UNUSABLE = Verdict.DARK | Verdict.SATURATED | Verdict.NAN  # flags of frames that say nothing of the field
 
@@ -130,7 +131,7 @@ class Engine:
             self._successor.forget()
         elif not estimate.flags & UNUSABLE:
             self._unknown = frame
-        verdict = self._gate.judge(estimate)
+        verdict = self._gate.judge(estimate, moved=_moved(frame))
         if verdict:
             reference.reject()
             return self._held(frame, estimate, verdict)
@@ -196,7 +197,7 @@ class Engine:
         """The next frame begins a new reference, where the scene is then: there the set point is 0 again."""
         self._reference = None
         self._successor.forget()
-        self._controller.set_point = Shift(0.0, 0.0)
+        self._controller.aim(Shift(0.0, 0.0))
         self._problem = self._began = problem
         self.state = State.NO_REFERENCE
 
@@ -205,11 +206,11 @@ class Engine:
         self._identity += 1
         reference.identity = self._identity
         self._reference, self._began = reference, "a new field in view"
-        self._controller.set_point = Shift(0.0, 0.0)
+        self._controller.aim(Shift(0.0, 0.0))
         self._gate.forget()
 
     def _loop(self, *, closed: bool) -> dict[str, Any]:
-        self._controller.closed = closed
+        self._controller.loop(closed=closed)
         return {"loop": "closed" if closed else "open"}
 
     def _pause(self, paused: bool) -> dict[str, Any]:
@@ -221,7 +222,7 @@ class Engine:
     def _dither(self, dx: float, dy: float) -> dict[str, Any]:
         if not (isinstance(dx, (int, float)) and isinstance(dy, (int, float)) and np.isfinite([dx, dy]).all()):
             raise ConfigError(f"dither to ({dx}, {dy}): two finite numbers, px")
-        self._controller.set_point = Shift(float(dx), float(dy))
+        self._controller.aim(Shift(float(dx), float(dy)))
         return {"set_point": [float(dx), float(dy)]}
 
     def _start_from(self, position: tuple[float, float]) -> dict[str, Any]:
@@ -392,6 +393,8 @@ class Engine:
 
     def _result(self, frame: Frame, estimate: Estimate, verdict: Verdict, *, held: str) -> Result:
         command = self._controller.hold() if held else self._controller.step(estimate.shift)
+        if not (held or self._controller.closed):
+            held = RUNAWAY  # that step has opened the loop, and says why in the controller's status
         return Result(
             stream=frame.stream,
             epoch=frame.epoch,
@@ -404,6 +407,14 @@ class Engine:
             reference=self._info(),
             held=held,
         )
+
+
+def _moved(frame: Frame) -> bool:
+    """Whether the actuator moved while the frame was exposed, by their time stamps."""
+    if frame.moved is None:
+        return False
+    (began, ended), half = frame.moved, frame.exp_ns // 2
+    return began < frame.t_ns + half and ended > frame.t_ns - half
 
 
 def _why_unusable(frame: Frame) -> Verdict:

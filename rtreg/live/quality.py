@@ -26,6 +26,10 @@ class QualityGate:
         Largest change from one good frame to the next, px; above it JUMP, until `confirm` frames in a row agree.
     confirm : int
         How many frames a jump must last before it is believed.
+    settled : bool
+        Hold frames that were exposed while the actuator moved (MOVED), by the time stamps that the camera process
+        gives. The next frame without a move counts, so that a loop goes on at half the rate at least. False acts on
+        them all the same: for a mirror that moves in much less than an exposure.
 
     Notes
     -----
@@ -35,8 +39,15 @@ class QualityGate:
     TUNABLE = ("max_sigma", "max_misfit", "max_jump", "confirm")
 
     def __init__(
-        self, *, max_sigma: float = 0.5, max_misfit: float = 4.0, max_jump: float = 8.0, confirm: int = 3
+        self,
+        *,
+        max_sigma: float = 0.5,
+        max_misfit: float = 4.0,
+        max_jump: float = 8.0,
+        confirm: int = 3,
+        settled: bool = True,
     ) -> None:
+        self._settled = settled
         self._baseline = math.nan
         self._last: Shift | None = None
         self._candidate: Shift | None = None
@@ -59,8 +70,8 @@ class QualityGate:
         for name, value in values.items():
             setattr(self, name, value)
 
-    def judge(self, estimate: Estimate) -> Verdict:
-        """`Verdict.OK`, or every reason not to act on the estimate."""
+    def judge(self, estimate: Estimate, *, moved: bool = False) -> Verdict:
+        """`Verdict.OK`, or every reason not to act on the estimate; `moved`: while its frame was exposed."""
         verdict = estimate.flags
         if verdict or not (math.isfinite(estimate.dx) and math.isfinite(estimate.dy)):
             return verdict or Verdict.LOW_SNR
@@ -72,6 +83,8 @@ class QualityGate:
             verdict |= Verdict.MISFIT
         if self._jumped(estimate.shift):
             verdict |= Verdict.JUMP
+        if moved and self._settled:
+            verdict |= Verdict.MOVED
         if not verdict:
             self._accept(estimate)
         elif verdict == Verdict.MISFIT:

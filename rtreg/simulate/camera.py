@@ -24,14 +24,27 @@ class SimulatedCamera:
         What is seen, how it moves, and what measures it.
     exposure_ms : float
         Said in the frame; a simulated exposure is an instant, its middle.
+    mirror_ms : float
+        How long the mirror takes to a new place, ms; 0 is an instant.
     """
 
-    def __init__(self, scene: Scene, motion: Motion, detector: Detector, *, exposure_ms: float = 1.0) -> None:
+    def __init__(
+        self,
+        scene: Scene,
+        motion: Motion,
+        detector: Detector,
+        *,
+        exposure_ms: float = 1.0,
+        mirror_ms: float = 0.0,
+    ) -> None:
         if not 0 <= exposure_ms < math.inf:
             raise ConfigError(f"exposure_ms must be 0 or more, not {exposure_ms}")
+        if not 0 <= mirror_ms <= 10_000:
+            raise ConfigError(f"mirror_ms = {mirror_ms}: ms a move takes, 0 (an instant) to 10000")
         self.scene = scene
         self.motion = motion
         self.detector = detector
+        self.mirror_ns = round(mirror_ms * 1e6)
         self._exposure_ns = round(exposure_ms * 1e6)
         self._electrons = np.empty(scene.shape, np.float32)  # every exposure overwrites it
 

@@ -22,9 +22,9 @@ DTYPES = ["uint8", "uint16", "int16", "int32", "float32", "float64"]
 # --- the simulated camera
 
 
-def simulated(**motion):
+def simulated(mirror_ms=0.0, **motion):
     still = {"drift": (0, 0), "periodic": (0, 0), "walk": 0, "jitter": 0}
-    camera = SimulatedCamera(Scene("star", (40, 50)), Motion(**(still | motion)), Detector())
+    camera = SimulatedCamera(Scene("star", (40, 50)), Motion(**(still | motion)), Detector(), mirror_ms=mirror_ms)
     ticks = itertools.count(10_000_000_000, 500_000_000)  # half a second a frame
     return SimulatedFeed(camera, clock=lambda: next(ticks))
 
@@ -66,6 +66,22 @@ def test_mirror_refuses_what_it_cannot_do_and_stays(move, word):
     with pytest.raises(DeviceError, match=word):
         feed.move(*move)
     assert feed.where() == (1.0, 2.0)
+
+
+def test_a_mirror_takes_its_time_and_the_frames_say_when():
+    feed = simulated(mirror_ms=1000.0)
+    feed.next_frame()
+    feed.move((4.0, -2.0), "absolute", "px")
+    assert feed.where() == (4.0, -2.0)
+    half, there = feed.next_frame(), feed.next_frame()
+    assert (half.truth, there.truth) == (Shift(2.0, -1.0), Shift(4.0, -2.0))
+    for frame, part in ((half, 0.5), (there, 1.0)):
+        began, ended = frame.moved
+        assert ended - began == 10**9
+        assert frame.t_ns - began == part * 10**9
+    feed.move((0.0, 0.0), "absolute", "px")
+    assert feed.stop() == (2.0, -1.0)
+    assert feed.next_frame().truth == Shift(2.0, -1.0)
 
 
 # --- files

@@ -71,6 +71,7 @@ def test_every_field_of_a_frame_survives():
         offset=100.0,
         saturation=65535.0,
         truth=Shift(0.25, -1.0),
+        moved=(7, 9),
     )
     got = wire.unpack_frame(wire.pack_frame(sent), recv_mono_ns=11)
     for key in Frame.__struct_fields__:

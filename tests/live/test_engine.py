@@ -328,6 +328,28 @@ def test_silence_is_hold_then_stale():
     assert loop.run(1).state is State.LOCKED
 
 
+@pytest.mark.parametrize(
+    ("moved", "flagged"),
+    [
+        (None, False),
+        ((-9 * MS, -MS), False),  # over before the exposure began
+        ((-9 * MS, -MS // 4), True),
+        ((-9 * MS, 9 * MS), True),
+        ((MS // 4, MS // 4), True),
+        ((MS, 9 * MS), False),  # after it
+    ],
+)
+def test_a_frame_exposed_while_the_actuator_moved_is_held_with_its_estimate(moved, flagged):
+    loop = Loop(engine())
+    loop.settle()
+    frame = loop.expose()
+    times = None if moved is None else tuple(frame.t_ns + offset for offset in moved)
+    result = loop.give(msgspec.structs.replace(frame, exp_ns=MS, moved=times))
+    assert (result.verdict is Verdict.MOVED, "MOVED" in result.held) == (flagged, flagged)
+    assert np.isfinite(result.estimate.dx)
+    assert loop.run(1).state is State.LOCKED
+
+
 def test_a_closed_loop_is_much_quieter():
     loop = Loop(engine(), motion=Motion(seed=1))
     loop.settle()

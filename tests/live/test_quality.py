@@ -31,6 +31,12 @@ def test_no_number_or_a_wide_error_bar_is_low_snr(bad):
     assert QualityGate(max_sigma=0.5).judge(estimate(**bad)) == Verdict.LOW_SNR
 
 
+def test_a_frame_exposed_while_the_actuator_moved_is_held_unless_told_otherwise():
+    assert QualityGate().judge(estimate(), moved=True) == Verdict.MOVED
+    assert QualityGate(settled=False).judge(estimate(), moved=True) is Verdict.OK
+    assert QualityGate().judge(estimate(), moved=False) is Verdict.OK
+
+
 def test_misfit_is_relative_to_what_was_normal():
     gate = QualityGate(max_misfit=4.0)
     for _ in range(50):

@@ -132,6 +132,8 @@ class MicroManagerFeed:
         self._disturbance = disturbance
         # The mutable state: what was commanded, µm from home, and when the disturbance began, CLOCK_MONOTONIC ns.
         self._commanded = (0.0, 0.0)
+        self._moved: tuple[int, int] | None = None  # UTC ns: when the last command was given, and the stage at rest
+        self._moving = False
         self._began_ns: int | None = None
 
     def describe(self) -> str:
@@ -165,16 +167,17 @@ class MicroManagerFeed:
         with _device_errors(f"camera {self._camera!r}"):
             if self._disturbance is not None:
                 self._send_stage()
-            self._settle()
+            at_rest, rest_ns = self._settle(), time.time_ns()
             before = self._read_stage() if self._truth else None
             start_ns = time.monotonic_ns()
             core.snapImage()
             end_ns = time.monotonic_ns()
             t_ns = time.time_ns() - (end_ns - start_ns) // 2
+            self._note_rest(at_rest, rest_ns if at_rest else time.time_ns())
             shift = self._true_shift(before)
             pixels = core.getImage()
         pixels.flags.writeable = False
-        return Frame(pixels=pixels, t_ns=t_ns, truth=shift, **self._about)
+        return Frame(pixels=pixels, t_ns=t_ns, truth=shift, moved=self._moved, **self._about)
 
     def move(self, u: tuple[float, float], mode: str, unit: str) -> tuple[float, float]:
         """Command the stage and return at once; the next frame waits for it to settle.
@@ -201,6 +204,7 @@ class MicroManagerFeed:
         if not self._stage:
             raise DeviceError("this Micro-Manager configuration has no XY stage; nothing to move")
         self._commanded = _checked_target(self._commanded, u, mode, unit, self._travel)
+        self._moved, self._moving = (time.time_ns(),) * 2, True
         with _device_errors(f"stage {self._stage!r}"):
             self._send_stage()
         return self._commanded
@@ -241,14 +245,22 @@ class MicroManagerFeed:
             x, y = x + dx, y + dy
         self._core.setXYPosition(self._stage, x, y)
 
-    def _settle(self) -> None:
-        """Wait until the stage is at rest, for `settle_ms` at most."""
+    def _note_rest(self, at_rest: bool, now_ns: int) -> None:
+        """The last move ended by `now_ns`, UTC, or goes on until then."""
+        if self._moving and self._moved is not None:
+            self._moved, self._moving = (self._moved[0], max(self._moved[0], now_ns)), not at_rest
+
+    def _settle(self) -> bool:
+        """Wait until the stage is at rest, for `settle_ms` at most; whether it is."""
         if not self._stage:
-            return
+            return True
         # The core's own waitForDevice looks only every 10 ms, as long as a whole exposure.
         deadline = time.monotonic() + self._settle_s
-        while self._core.deviceBusy(self._stage) and time.monotonic() < deadline:
+        while self._core.deviceBusy(self._stage):
+            if time.monotonic() >= deadline:
+                return False
             time.sleep(_BUSY_POLL_S)
+        return True
 
     def _read_stage(self) -> tuple[float, float]:
         x, y = self._core.getXYPosition(self._stage)

@@ -30,9 +30,10 @@ class SimulatedFeed:
         camera.warm_up()  # or its motion would run on while the first frame compiles
         self._camera = camera
         self._clock = clock
-        # the mutable state: when the motion started, and where the mirror has the image
+        # the mutable state: when the motion started, where the mirror comes from and goes to, and since when
         self._start_ns: int | None = None
-        self._mirror = Shift(0.0, 0.0)
+        self._from = self._mirror = Shift(0.0, 0.0)
+        self._left_ns = -camera.mirror_ns
 
     def describe(self) -> str:
         """One line for people: what this is."""
@@ -45,8 +46,17 @@ class SimulatedFeed:
         if self._start_ns is None:
             self._start_ns = now
         t_ns = time.time_ns()
-        frame, _ = self._camera.expose((now - self._start_ns) * 1e-9, self._mirror)
-        return msgspec.structs.replace(frame, t_ns=t_ns)
+        frame, _ = self._camera.expose((now - self._start_ns) * 1e-9, self._mirror_at(now))
+        began = t_ns - (now - self._left_ns)
+        moved = (began, began + self._camera.mirror_ns) if self._camera.mirror_ns else None
+        return msgspec.structs.replace(frame, t_ns=t_ns, moved=moved)
+
+    def _mirror_at(self, now: int) -> Shift:
+        """Where the mirror has the image; between two places it moves evenly."""
+        took = self._camera.mirror_ns
+        part = min(1.0, (now - self._left_ns) / took) if took else 1.0
+        (x0, y0), (x1, y1) = self._from, self._mirror
+        return Shift(x0 + part * (x1 - x0), y0 + part * (y1 - y0)) if part < 1.0 else self._mirror
 
     def move(self, u: tuple[float, float], mode: str, unit: str) -> tuple[float, float]:
         """Move the image by the mirror, px; the true shift is the motion's plus the mirror's."""
@@ -55,19 +65,22 @@ class SimulatedFeed:
         if not (math.isfinite(u[0]) and math.isfinite(u[1])):
             raise DeviceError(f"the simulated mirror cannot move to {u}")
         if mode == "absolute":
-            self._mirror = Shift(u[0], u[1])
+            target = Shift(u[0], u[1])
         elif mode == "increment":
-            self._mirror = Shift(self._mirror.dx + u[0], self._mirror.dy + u[1])
+            target = Shift(self._mirror.dx + u[0], self._mirror.dy + u[1])
         else:
             raise DeviceError(f"mode {mode!r} is neither absolute nor increment")
+        now = self._clock()
+        self._from, self._left_ns, self._mirror = self._mirror_at(now), now, target
         return self.where()
 
     def stop(self) -> tuple[float, float]:
-        """The mirror moves in an instant: it is at rest already."""
+        """Leave the mirror where it is on its way."""
+        self._from = self._mirror = self._mirror_at(self._clock())
         return self.where()
 
     def where(self) -> tuple[float, float]:
-        """Where the mirror has the image, px, x first."""
+        """Where the mirror has the image, or will have it at the end of its move, px, x first."""
         return self._mirror.dx, self._mirror.dy
 
     def close(self) -> None:
