@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rtreg.estimators.exposure import Exposure, aligned
 from rtreg.estimators.grid import Grid
 from rtreg.estimators.spline import kept_noise_table
 from rtreg.kernels import follow, gauss_newton
@@ -15,21 +16,11 @@ Image = npt.NDArray[Any]
 
 JUDGED = 2048  # px that a chi² is taken from, at least: they know it to 3 %
 JUDGED_ROWS = 16  # and rows of a whole frame
-LARGE = 1 << 19  # px: smaller sets of templates are in the cache whatever they are made of
+LARGE = 1 << 17  # px: smaller sets of templates are in the cache whatever they are made of
 ROUNDING = 12.0**-0.5  # rms, of a step
 UNSEEN = 0.01  # of a sigma
 LEAST_NOISE = 0.1  # of the variance without light, for a frame that is said to be darker than nothing
 NO_ROWS = np.zeros((0, 2), np.int64)
-ALIGNMENT = 64  # bytes: a vector that crosses no line of the cache is read in half the time
-
-
-def aligned(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Image:
-    """Zeros that begin at a line of the cache."""
-    kind = np.dtype(dtype)
-    size = int(np.prod(shape)) * kind.itemsize
-    raw = np.zeros(size + ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % ALIGNMENT
-    return raw[start : start + size].view(kind).reshape(shape)
 
 
 class Cut:
@@ -94,6 +85,18 @@ class Cut:
             gauss_newton.quantise(held, short, self._gains[which])
             self._templates[which] = short
         self._pack()
+
+    def compile(self, frame: Exposure) -> None:
+        """Have the kernel for the other kind of templates ready, too: the next cut of a large frame may want it."""
+        held = self._templates[0]
+        if held[0].size < LARGE:
+            return
+        other = np.zeros((3, 0, held.shape[2]), np.float32 if held.dtype == np.int16 else np.int16)
+        follow.follow(
+            frame.pixels, *frame.calibration, False, self.tiles, frame.work, frame.bad, NO_ROWS, other, NO_ROWS, other,
+            self._gains, self.order, 0, *self.judged, self.facts, self.column, np.zeros(4), np.zeros(follow.STATE),
+            False, 0.0, 0.0,
+        )  # fmt: skip
 
     def layers(self, coefficients: Image, judging: Image, templates: Image, weights: Image, quiet: Image) -> None:
         """Take what a residual is judged with; `quiet` is the share of each pixel's variance that light has none in."""

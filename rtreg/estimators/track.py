@@ -332,6 +332,7 @@ class Tracker:
             passes = int(state[gauss_newton.PASSES])
             if passes >= MAX_PASSES:
                 break
+            cut.compile(frame)
             # bad pixels are refilled after every pass
             ended = self._follow(frame, cut, passes + 1 if frame.n_bad else MAX_PASSES)
             if frame.n_bad and ended != gauss_newton.FAILED and ended != follow.UNFIT:

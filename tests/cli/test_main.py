@@ -9,7 +9,7 @@ import pytest
 from rtreg.cli import main
 from rtreg.version import __version__
 
-VERBS = ("demo", "camera", "track", "actuate", "monitor", "ctl", "register", "check", "info")
+VERBS = ("demo", "camera", "track", "actuate", "monitor", "ctl", "register", "check", "warm", "info")
 ORDERS = ("set-reference", "open", "close", "pause", "resume", "dither", "retune", "status", "stop")
 
 
@@ -158,3 +158,19 @@ def test_closed_pipe_is_no_error():
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
     assert done.stderr == ""
     assert done.returncode == 0
+
+
+def test_warm_prepares_for_the_frames_of_a_config_or_of_the_command_line(capsys):
+    assert main(["warm", "simulated", "--set", "scene.shape=[64, 64]"]) == 0
+    assert capsys.readouterr().out.startswith("warm for 64 x 64 uint16 after ")
+    assert main(["warm", "simulated", "--shape", "48", "64", "--dtype", "uint8"]) == 0
+    assert capsys.readouterr().out.startswith("warm for 48 x 64 uint8 after ")
+    assert "--dtype 'pixels' is no dtype" in refused(
+        capsys, "warm", "simulated", "--shape", "9", "9", "--dtype", "pixels"
+    )
+
+
+def test_warm_needs_to_know_the_frames(capsys, tmp_path):
+    config = tmp_path / "bare.toml"
+    config.write_text('stream = "cam"\n')
+    assert "give --shape" in refused(capsys, "warm", str(config))
