@@ -20,6 +20,7 @@ from rtreg.io.config import REQUIRED, Config, Endpoints, Key, keys
 from rtreg.io.feeds import Feed
 from rtreg.io.options import CameraOptions, RecorderOptions, TrackerOptions
 from rtreg.io.realtime import host_id
+from rtreg.io.security import Guard, Security
 
 if TYPE_CHECKING:
     from rtreg.estimators.regions import RegionPolicy
@@ -33,6 +34,7 @@ __all__ = [
     "engine",
     "expected",
     "feed",
+    "guard",
     "image_files",
     "noise",
     "reference_page",
@@ -45,6 +47,13 @@ PROBE_SHAPE = (32, 32)
 _ESTIMATOR_GIVEN = ("reference", "noise", "reference_frames", "calibrated")
 _ACTUATOR_GIVEN = ("host",)
 _ENGINE_GIVEN = ("make_registrar", "reference", "gate", "controller", "noise", "regions", "stream")
+
+
+def guard(config: Config) -> Guard:
+    """What the sockets of this configuration ask of their peers, of ``[security]`` and ``[endpoints]``."""
+    security = config.make("security", Security)
+    with config.naming("security"):
+        return security.guard(public=config.endpoints.allow_public)
 
 
 # The tracker
@@ -303,12 +312,13 @@ def _describe_feed(config: Config) -> str:
 def _check_endpoints(config: Config) -> None:
     """Every endpoint is one, and what is bound here may be; frames are, only if the configuration has the camera."""
     ends = config.endpoints
-    public = {"frames": ends.allow_public, "corrections": ends.allow_public, "status": ends.allow_public}
+    is_encrypted = guard(config).credentials is not None
     for name in ("frames", "corrections", "control", "status", "device"):
         with config.naming("endpoints", name):
             address = resolve(getattr(ends, name))
             if name != "frames" or has_camera(config):
-                check_bindable(address, allow_public=public.get(name, False))
+                is_open = ends.allow_public and name not in ("control", "device")
+                check_bindable(address, allow_public=is_encrypted or is_open)
 
 
 def _probe(shape: tuple[int, int]) -> npt.NDArray[np.float32]:
@@ -333,6 +343,7 @@ def schema(config: Config | None = None) -> dict[str, tuple[Target, ...]]:
     chosen = sources.values() if config is None else [sources[camera_options(config).source]]
     return {
         "endpoints": ((Endpoints, ()),),
+        "security": ((Security, ()),),
         "camera": ((CameraOptions, ()), *chosen),
         "scene": ((Scene, ()),),
         "motion": ((Motion, ()),),

@@ -63,10 +63,10 @@ def run(actuator: Actuator, corrections: CorrectionSubscriber, hand: Hand, stop:
 def main(config: Config) -> int:
     """Run the actuator of `config` until SIGINT or SIGTERM."""
     stop, journal, ends = Stop().listen(), Journal("actuator"), config.endpoints
-    actuator = build.actuator(config)
+    actuator, guard = build.actuator(config), build.guard(config)
     with (
-        CorrectionSubscriber(ends.corrections, config.stream) as corrections,
-        DeviceClient(ends.device) as device,
+        CorrectionSubscriber(ends.corrections, config.stream, guard=guard) as corrections,
+        DeviceClient(ends.device, guard=guard) as device,
     ):
         quiet()
         journal.say(f"ready: {corrections.endpoint} to {device.endpoint}")

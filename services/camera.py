@@ -78,12 +78,12 @@ def main(config: Config) -> int:
     """Run the camera of `config` until it ends, or until SIGINT or SIGTERM."""
     stop, journal, ends = Stop().listen(), Journal("camera"), config.endpoints
     with stop.at_once():
-        options = build.camera_options(config)
+        options, guard = build.camera_options(config), build.guard(config)
         feed = build.feed(config)
     try:
         with (
-            FramePublisher(ends.frames, config.stream, allow_public=ends.allow_public) as frames,
-            DeviceServer(ends.device) as device,
+            FramePublisher(ends.frames, config.stream, guard=guard) as frames,
+            DeviceServer(ends.device, guard=guard) as device,
         ):
             quiet()
             journal.say(f"ready: {feed.describe()}, {frames.endpoint}, moves at {device.endpoint}")

@@ -25,6 +25,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from rtreg import build
 from rtreg.errors import DeviceError, RtregError
 from rtreg.io.config import load
 from rtreg.io.realtime import Stop, step_back
@@ -252,10 +253,10 @@ class Demo:
             self._stack.enter_context(reserve)
         self._children = Children()
         self._stack.callback(self._children.close)
-        at, stream = config.endpoints, config.stream
-        self._corrections = self._stack.enter_context(CorrectionSubscriber(at.corrections, stream))
-        self._statuses = self._stack.enter_context(StatusSubscriber(at.status, stream))
-        self._control = self._stack.enter_context(ControlClient(at.control))
+        at, stream, guard = config.endpoints, config.stream, build.guard(config)
+        self._corrections = self._stack.enter_context(CorrectionSubscriber(at.corrections, stream, guard=guard))
+        self._statuses = self._stack.enter_context(StatusSubscriber(at.status, stream, guard=guard))
+        self._control = self._stack.enter_context(ControlClient(at.control, guard=guard))
         self._show = show
         self._stop = Stop().listen()
         self.log = Log()

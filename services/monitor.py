@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from rich.console import Console
 from rich.live import Live
 
+from rtreg import build
 from rtreg.io.config import Config
 from rtreg.io.realtime import Stop, step_back
 from rtreg.io.sockets import CorrectionSubscriber, StatusSubscriber
@@ -46,11 +47,11 @@ def main(config: Config) -> int:
     """Watch the tracker of `config` until SIGINT or SIGTERM."""
     stop = Stop().listen()
     step_back()
-    ends = config.endpoints
+    ends, guard = config.endpoints, build.guard(config)
     view = View(config.stream, note=f"listening to {ends.corrections}")
     with (
-        CorrectionSubscriber(ends.corrections, config.stream) as corrections,
-        StatusSubscriber(ends.status, config.stream) as statuses,
+        CorrectionSubscriber(ends.corrections, config.stream, guard=guard) as corrections,
+        StatusSubscriber(ends.status, config.stream, guard=guard) as statuses,
         display(Console()) as show,
     ):
         while not stop:

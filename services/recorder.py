@@ -28,6 +28,7 @@ from rtreg.io.recordings.backlog import Backlog, Message
 from rtreg.io.recordings.ring import Ring
 from rtreg.io.recordings.series import MIB, Series
 from rtreg.io.recordings.watch import Watch
+from rtreg.io.security import Server
 from rtreg.io.sockets import ControlClient, Tap
 from rtreg.io.wire import topic
 from rtreg.records import Checkpoint
@@ -280,7 +281,7 @@ def main(config: Config, path: Path, *, seconds: float | None = None) -> int:
     """Record the stream of `config` until SIGINT or SIGTERM, or for `seconds`; RecordingError if it has to end."""
     stop, journal = Stop().listen(), Journal("recorder")
     options = config.make("recorder", RecorderOptions)
-    tracker = build.tracker_options(config)
+    tracker, guard = build.tracker_options(config), build.guard(config)
     clock = time.time_ns() - time.monotonic_ns()
     if not path.parent.is_dir():
         raise ConfigError(f"{path.parent} is no folder: make it first")
@@ -299,10 +300,15 @@ def main(config: Config, path: Path, *, seconds: float | None = None) -> int:
     else:
         keeper = KeepAll(whole, config, watch, journal)
     ends, topics = config.endpoints, [topic(letter, config.stream) for letter in ("f", "c", "o", "k", "s")]
+    publishers: list[tuple[Server, str]] = [
+        ("camera", ends.frames),
+        ("tracker", ends.corrections),
+        ("tracker", ends.status),
+    ]
     largest = max(LARGEST_CHECKPOINT, round(tracker.max_frame_mib * MIB))
     with (
-        Tap([ends.frames, ends.corrections, ends.status], topics, max_bytes=largest) as tap,
-        ControlClient(ends.control) as control,
+        Tap(publishers, topics, max_bytes=largest, guard=guard) as tap,
+        ControlClient(ends.control, guard=guard) as control,
     ):
         step_back()
         recorder = Recorder(keeper, watch, backlog, whole, control)

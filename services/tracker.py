@@ -18,6 +18,7 @@ from rtreg.io.config import Config
 from rtreg.io.facts import numerics
 from rtreg.io.options import TrackerOptions
 from rtreg.io.realtime import Stop, host_id, quiet, settle
+from rtreg.io.security import LOCAL, Guard
 from rtreg.io.sockets import (
     ControlServer,
     DeviceClient,
@@ -95,10 +96,10 @@ def deliver(books: Bookkeeper, frame: Frame, results: ResultPublisher, journal: 
     return True
 
 
-def device_order(endpoint: str, journal: Journal) -> Order | None:
+def device_order(endpoint: str, journal: Journal, guard: Guard = LOCAL) -> Order | None:
     """The order to let an absolute loop go on from where the device is; None, for from 0, if no device says so."""
     try:
-        with DeviceClient(endpoint) as device:
+        with DeviceClient(endpoint, guard=guard) as device:
             at = where(device, WHERE_MS)
     except DeviceError as error:
         journal.say(f"the loop starts from 0, since the device does not say where it is: {error}")
@@ -138,6 +139,7 @@ class Loop:
     ) -> None:
         self._books, self._sockets, self._journal, self._config = books, sockets, journal, config
         self._device, self._run = config.endpoints.device, secrets.randbits(63)
+        self._guard = build.guard(config)
         self._tick_ms = int(options.tick_ms)
         self._warmth = Warmth()
         self._asked_to_stop = self._has_position = False
@@ -166,7 +168,7 @@ class Loop:
         """Before the loop is closed for the first time: an absolute position has to start from somewhere."""
         if not self._has_position and self._books.engine.status()["controller"]["mode"] == "absolute":
             self._has_position = True
-            order = device_order(self._device, self._journal)
+            order = device_order(self._device, self._journal, self._guard)
             if order is not None:
                 self._sockets.results.send_event(self._books.obey(order)[0])
 
@@ -244,7 +246,7 @@ def main(config: Config) -> int:
     """Run the tracker of `config` until SIGINT, SIGTERM or the order to stop."""
     stop, journal, ends = Stop().listen(), Journal("tracker"), config.endpoints
     with stop.at_once():
-        options = build.tracker_options(config)
+        options, guard = build.tracker_options(config), build.guard(config)
         granted = settle(options.affinity, options.priority, options.lock_memory)
         engine = build.engine(config)
         numerics()  # found out once, now: a checkpoint has to be quick
@@ -258,12 +260,13 @@ def main(config: Config) -> int:
         clock_bound_ms=options.clock_bound_ms,
         facts={"config": config.digest, "granted": granted},
     )
-    public = ends.allow_public
     with (
-        ResultPublisher(ends.corrections, config.stream, allow_public=public) as results,
-        StatusPublisher(ends.status, config.stream, allow_public=public) as status,
-        ControlServer(ends.control) as control,
-        FrameSubscriber(ends.frames, config.stream, max_bytes=int(options.max_frame_mib * 2**20)) as frames,
+        ResultPublisher(ends.corrections, config.stream, guard=guard) as results,
+        StatusPublisher(ends.status, config.stream, guard=guard) as status,
+        ControlServer(ends.control, guard=guard) as control,
+        FrameSubscriber(
+            ends.frames, config.stream, max_bytes=int(options.max_frame_mib * 2**20), guard=guard
+        ) as frames,
     ):
         loop = Loop(books, Sockets(frames, results, status, control), options, journal, config)
         if expected is not None:

@@ -31,6 +31,7 @@ examples:
   rtreg ctl close
   rtreg ctl dither 0.5 -0.25
   rtreg ctl retune gain=0.3 leak=0.01
+  rtreg ctl --config ./my_setup.toml status
   rtreg ctl --endpoint tcp://127.0.0.1:6602 status
 """
 
@@ -43,7 +44,12 @@ def add(verbs: Verbs[Any]) -> None:
         description="Give a running tracker an order and print its reply.",
         epilog=_EPILOG,
     )
-    parser.add_argument("--endpoint", help="the tracker's control endpoint (default: that of [endpoints])")
+    parser.add_argument("--endpoint", help="the tracker's control endpoint (default: that of the config)")
+    parser.add_argument(
+        "--config",
+        default="simulated",
+        help="the tracker's, for its endpoint and keys (default: %(default)s)",
+    )
     parser.add_argument(
         "--timeout",
         type=_seconds,
@@ -64,10 +70,12 @@ def add(verbs: Verbs[Any]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Send the order, print the reply."""
-    from rtreg.io.config import Endpoints
+    from rtreg import build
+    from rtreg.io.config import load
     from rtreg.io.sockets import ControlClient
 
-    with ControlClient(args.endpoint or Endpoints().control) as client:
+    config = load(args.config)
+    with ControlClient(args.endpoint or config.endpoints.control, guard=build.guard(config)) as client:
         reply = client.ask(args.order.replace("-", "_"), _arguments(args), timeout_ms=round(args.timeout * 1e3))
     if not reply["ok"]:
         raise RtregError(f"the tracker refuses {args.order}: {reply.get('error', 'no reason given')}")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import fcntl
 import ipaddress
 import os
+import re
 import stat
 import tempfile
 from pathlib import Path
 
 from rtreg.errors import ConfigError
 
-__all__ = ["check_bindable", "hold_ipc", "resolve"]
+__all__ = ["check_bindable", "hold", "owner", "resolve"]
 
 IPC_PATH_BYTES = 107  # sun_path of Linux, less its final zero
 
@@ -40,7 +41,7 @@ def _is_port(text: str) -> bool:
 
 
 def check_bindable(endpoint: str, *, allow_public: bool) -> None:
-    """Refuse to listen beyond this host unless the config says so in words; frames and commands are not secret-proof.
+    """Refuse to listen beyond this host, unless with CURVE or if the config says so in words.
 
     Raises
     ------
@@ -52,7 +53,8 @@ def check_bindable(endpoint: str, *, allow_public: bool) -> None:
         return
     raise ConfigError(
         f"endpoint {endpoint} would listen beyond this host, to anyone; use tcp://127.0.0.1:... or ipc://..., "
-        "or set endpoints.allow_public = true (never honoured for control and device)"
+        "or encrypt: security.curve = true; if it must be open to anyone, write endpoints.allow_public = true "
+        "(never honoured for control and device)"
     )
 
 
@@ -74,29 +76,66 @@ def _runtime_folder() -> Path:
     return folder
 
 
-def hold_ipc(endpoint: str) -> int:
-    """Lock the path of an ipc endpoint (already resolved) and return the lock's file descriptor.
+def hold(endpoint: str) -> int:
+    """Lock an endpoint (already resolved) that is about to be bound; the lock's file descriptor, or -1 without one.
 
-    A second bind on one ipc path silently succeeds and takes the new subscribers, so that libzmq cannot be asked.
+    A second bind on one ipc path silently succeeds and takes the new subscribers, so that libzmq cannot be asked. With
+    tcp it can: there the lock only says who it is that has the port, see `owner`.
 
     Raises
     ------
     ConfigError
-        another process holds it (the message names its pid), or the folder is not there.
+        another process holds an ipc path (the message names its pid), or its folder is not there.
     """
-    path = f"{endpoint.removeprefix('ipc://')}.lock"
+    path, is_ipc = _lock_path(endpoint), endpoint.startswith("ipc://")
+    if path is None:
+        return -1
     try:
         held = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
+        if not is_ipc:
+            return -1
         raise ConfigError(f"endpoint {endpoint}: {error.strerror}: {path}") from None
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        owner = os.pread(held, 20, 0).decode("ascii", "replace").strip() or "unknown"
         os.close(held)
+        if not is_ipc:
+            return -1
         raise ConfigError(
-            f"endpoint {endpoint} is in use by process {owner}; stop it or choose another endpoint"
+            f"endpoint {endpoint} is in use by process {owner(endpoint) or 'unknown'}; "
+            "stop it or choose another endpoint"
         ) from None
     os.ftruncate(held, 0)
     os.pwrite(held, str(os.getpid()).encode("ascii"), 0)
     return held
+
+
+def owner(endpoint: str) -> int | None:
+    """Pid of the rtreg process that has bound an endpoint (already resolved); None if none of ours has."""
+    path = _lock_path(endpoint)
+    try:
+        found = os.open(path or "", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(found, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        text = os.pread(found, 20, 0)
+        return int(text) if text.isdigit() else None
+    finally:
+        os.close(found)
+    return None
+
+
+def _lock_path(endpoint: str) -> str | None:
+    """Where the lock of an endpoint is: beside an ipc path; of a tcp port, unless yet to be chosen, in our folder."""
+    scheme, _, rest = endpoint.partition("://")
+    if scheme == "ipc":
+        return f"{rest}.lock"
+    if rest.endswith(":*"):
+        return None
+    try:
+        return str(_runtime_folder() / f"tcp-{re.sub(r'[^A-Za-z0-9.]', '-', rest)}.lock")
+    except (ConfigError, OSError):
+        return None

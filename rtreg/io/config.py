@@ -31,6 +31,7 @@ __all__ = ["REQUIRED", "TABLES", "Config", "Endpoints", "Key", "keys", "load", "
 
 TABLES: Final = (
     "endpoints",
+    "security",
     "camera",
     "scene",
     "motion",
@@ -63,13 +64,14 @@ class Endpoints:
     corrections : str
         The tracker publishes corrections, orders and ticks here.
     control : str
-        The tracker takes orders here; this host only.
+        The tracker takes orders here; without CURVE on this host only.
     status : str
         The tracker publishes its status here.
     device : str
-        The camera process takes moves here; this host only.
+        The camera process takes moves here; without CURVE on this host only.
     allow_public : bool
-        Let frames, corrections and status be bound where other hosts can reach them, unencrypted and to anyone.
+        Let frames, corrections and status be bound where other hosts can reach them even without CURVE, unencrypted
+        and to anyone.
     """
 
     frames: str = "tcp://127.0.0.1:5600"

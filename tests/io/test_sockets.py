@@ -18,6 +18,7 @@ from rtreg.errors import ConfigError, WireError
 from rtreg.io import sockets
 from rtreg.io.address import resolve
 from rtreg.io.realtime import host_id
+from rtreg.io.security import Guard
 from rtreg.records import (
     Command,
     Delivery,
@@ -165,7 +166,7 @@ def hundred_frames():
 
 
 def test_no_frame_is_taken_from_the_queue_and_forgotten(hundred_frames, monkeypatch):
-    monkeypatch.setattr(sockets, "_DRAIN", 2)  # the queue of a live subscriber holds 8
+    monkeypatch.setattr("rtreg.io.sockets.frames.DRAIN", 2)  # the queue of a live subscriber holds 8
     _, subscriber = hundred_frames
     seen = []
     while (got := subscriber.receive(100)) is not None:
@@ -349,7 +350,7 @@ def test_nothing_listens_beyond_this_host_unless_told_in_words(endpoint):
 
 
 def test_allow_public_allows_it():
-    with sockets.FramePublisher("tcp://0.0.0.0:*", "cam", allow_public=True) as publisher:
+    with sockets.FramePublisher("tcp://0.0.0.0:*", "cam", guard=Guard(public=True)) as publisher:
         assert publisher.endpoint.startswith("tcp://0.0.0.0:")
 
 
@@ -394,11 +395,15 @@ def test_a_folder_that_others_can_enter_is_not_used(runtime):
         resolve("ipc://frames")
 
 
-def test_an_ipc_path_in_use_is_refused_with_its_owners_pid(runtime):
-    code = """
+@pytest.mark.parametrize("endpoint", ["ipc://c", "tcp://127.0.0.1:{port}"])
+def test_an_endpoint_in_use_is_refused_with_its_owners_pid(runtime, endpoint):
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        endpoint = endpoint.format(port=other.getsockname()[1])
+    code = f"""
 import sys
 from rtreg.io.sockets import ControlServer
-with ControlServer("ipc://c"):
+with ControlServer("{endpoint}"):
     print("up", flush=True)
     sys.stdin.read()
 """
@@ -406,10 +411,10 @@ with ControlServer("ipc://c"):
     try:
         assert owner.stdout.readline() == b"up\n"
         with pytest.raises(ConfigError, match=f"process {owner.pid}"):
-            sockets.ControlServer("ipc://c")
+            sockets.ControlServer(endpoint)
     finally:
         owner.communicate()
-    with sockets.ControlServer("ipc://c"):  # its end frees the path
+    with sockets.ControlServer(endpoint):  # its end frees it
         pass
 
 
