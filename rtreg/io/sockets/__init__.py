@@ -9,6 +9,7 @@ from rtreg.io.sockets.requests import ControlClient, ControlServer, DeviceClient
 from rtreg.io.sockets.results import (
     CorrectionSubscriber,
     EventSubscriber,
+    Relay,
     ResultPublisher,
     StatusPublisher,
     StatusSubscriber,
@@ -24,6 +25,7 @@ __all__ = [
     "EventSubscriber",
     "FramePublisher",
     "FrameSubscriber",
+    "Relay",
     "Request",
     "ResultPublisher",
     "StatusPublisher",

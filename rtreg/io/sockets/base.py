@@ -54,7 +54,14 @@ _OF_TYPE: Final = MappingProxyType(
         zmq.SUB: {**_STREAMING, zmq.MAXMSGSIZE: SMALL_BYTES},
         zmq.ROUTER: {zmq.MAXMSGSIZE: SMALL_BYTES, zmq.RCVHWM: 64, zmq.SNDHWM: 64},
         # A request nobody answered is dropped, not delivered late; a late answer is not taken for the next one's.
-        zmq.REQ: {zmq.MAXMSGSIZE: SMALL_BYTES, zmq.LINGER: 0, zmq.REQ_RELAXED: 1, zmq.REQ_CORRELATE: 1},
+        # Sending does not wait either: a peer that does not speak CURVE, or alone does, is given up by libzmq for good.
+        zmq.REQ: {
+            zmq.MAXMSGSIZE: SMALL_BYTES,
+            zmq.LINGER: 0,
+            zmq.SNDTIMEO: 0,
+            zmq.REQ_RELAXED: 1,
+            zmq.REQ_CORRELATE: 1,
+        },
     }
 )
 _CURVE_SUBSCRIPTION: Final = 512  # MAXMSGSIZE of a PUB with CURVE: its handshake does not fit into 64 bytes

@@ -87,7 +87,10 @@ class _Client(Socket):
         request = {"v": wire.VERSION, "do": do}
         if taken := request.keys() & (args or {}).keys():
             raise ConfigError(f"{do} cannot have an argument named {min(taken)!r}")
-        self._socket.send(wire.pack_map({**request, **(args or {})}))
+        try:
+            self._socket.send(wire.pack_map({**request, **(args or {})}))
+        except zmq.Again:
+            raise WireError("timeout", f"no connection to {self.endpoint}: only one end has [security] curve") from None
         parts = self._receive(timeout_ms)
         if parts is None:
             raise WireError("timeout", f"no answer from {self.endpoint} in {timeout_ms} ms; is that process running?")

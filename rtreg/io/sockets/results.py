@@ -19,6 +19,7 @@ from rtreg.records import Checkpoint, Delivery, Event, Result
 __all__ = [
     "CorrectionSubscriber",
     "EventSubscriber",
+    "Relay",
     "ResultPublisher",
     "StatusPublisher",
     "StatusSubscriber",
@@ -149,3 +150,16 @@ class Tap(Socket):
         """The parts of the next message, or None if nothing came within `timeout_ms`."""
         parts = self._receive(timeout_ms)
         return None if parts is None else buffers(parts)
+
+
+class Relay(Socket):
+    """Messages out as they are: frames that a `Tap` took in, in place of the camera."""
+
+    server = "camera"
+
+    def __init__(self, endpoint: str, *, guard: Guard = LOCAL) -> None:
+        super().__init__(zmq.PUB, endpoint, bind=True, guard=guard)
+
+    def send(self, parts: Sequence[wire.Buffer]) -> None:
+        """Publish the parts of a message, topic first."""
+        self._socket.send_multipart(parts)
