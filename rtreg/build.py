@@ -24,6 +24,7 @@ from rtreg.io.security import Guard, Security
 
 if TYPE_CHECKING:
     from rtreg.estimators.regions import RegionPolicy
+    from rtreg.live.controller import Controller
     from rtreg.live.engine import Engine
     from rtreg.noise import NoiseModel
 
@@ -31,6 +32,7 @@ __all__ = [
     "actuator",
     "camera_options",
     "check",
+    "controller",
     "engine",
     "expected",
     "feed",
@@ -87,7 +89,6 @@ def noise(config: Config) -> NoiseModel | None:
 def engine(config: Config) -> Engine:
     """The engine with all its parts. Raises `ConfigError` or, for an image that cannot be read, `FrameError`."""
     from rtreg.estimators.registrar import Registrar
-    from rtreg.live.controller import Controller
     from rtreg.live.engine import Engine
     from rtreg.live.policy import ReferencePolicy
     from rtreg.live.quality import QualityGate
@@ -102,14 +103,14 @@ def engine(config: Config) -> Engine:
         make_registrar(_probe(shape))  # the options are only checked when a registrar is made; better now than live
     with config.naming("reference"):
         policy = ReferencePolicy(**reference)
-    gate, controller = config.make("gate", QualityGate), config.make("controller", Controller)
+    gate, moves = config.make("gate", QualityGate), controller(config)
     _, options = _tracker(config)
     with config.naming("tracker"):
         return Engine(
             make_registrar,
             reference=policy,
             gate=gate,
-            controller=controller,
+            controller=moves,
             noise=model,
             regions=regions,
             stream=config.stream,
@@ -129,6 +130,13 @@ def _regions(config: Config, estimator: Mapping[str, Any]) -> RegionPolicy:
         if regions.boxes and "mask" in estimator:
             raise ConfigError("boxes cut no mask of [estimator]; give it as the mask of [noise]")
     return regions
+
+
+def controller(config: Config) -> Controller:
+    """What makes commands of shifts, of ``[controller]``."""
+    from rtreg.live.controller import Controller
+
+    return config.make("controller", Controller)
 
 
 def _common_shape(

@@ -9,6 +9,7 @@ from typing import Self
 from rtreg.errors import StaleCorrection
 from rtreg.io.config import Endpoints
 from rtreg.io.realtime import host_id
+from rtreg.io.security import LOCAL, Guard
 from rtreg.io.sockets import CorrectionSubscriber
 from rtreg.io.wire import Correction
 
@@ -33,6 +34,8 @@ class Corrections:
         Name of the stream.
     timeout_ms : float
         How long silence is borne, ms. A tracker speaks at least ten times a second, with frames or without.
+    guard : Guard
+        Keys, where the endpoint asks for them: ``rtreg.build.guard(config)``.
 
     Examples
     --------
@@ -49,8 +52,10 @@ class Corrections:
     The mutable state is the subscription. For one thread.
     """
 
-    def __init__(self, endpoint: str | None = None, stream: str = "cam", *, timeout_ms: float = 300.0) -> None:
-        self._subscriber = CorrectionSubscriber(endpoint or Endpoints().corrections, stream)
+    def __init__(
+        self, endpoint: str | None = None, stream: str = "cam", *, timeout_ms: float = 300.0, guard: Guard = LOCAL
+    ) -> None:
+        self._subscriber = CorrectionSubscriber(endpoint or Endpoints().corrections, stream, guard=guard)
         self._timeout_ns = round(timeout_ms * 1e6)
         self._host = host_id()
 

@@ -13,14 +13,30 @@ import os
 import sys
 from collections.abc import Sequence
 
-from rtreg.cli import batch, chaos, check, ctl, demo, info, keys, monitor, plot, rec, record, register, service, warm
+from rtreg.cli import (
+    batch,
+    calibrate,
+    chaos,
+    check,
+    ctl,
+    demo,
+    info,
+    keys,
+    monitor,
+    plot,
+    rec,
+    record,
+    register,
+    service,
+    warm,
+)
 from rtreg.cli._parser import Parser
 from rtreg.errors import RtregError
 from rtreg.version import __version__
 
 __all__ = ["main"]
 
-_VERBS = (demo, service, monitor, ctl, record, register, batch, rec, plot, keys, chaos, check, warm, info)
+_VERBS = (demo, service, monitor, ctl, calibrate, record, register, batch, rec, plot, keys, chaos, check, warm, info)
 
 _EPILOG = """\
 examples:

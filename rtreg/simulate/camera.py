@@ -13,6 +13,7 @@ from rtreg.simulate.motion import Motion
 from rtreg.simulate.scene import Scene
 
 _UNMOVED = Shift(0.0, 0.0)
+Matrix = tuple[tuple[float, float], tuple[float, float]]
 
 
 class SimulatedCamera:
@@ -26,6 +27,9 @@ class SimulatedCamera:
         Said in the frame; a simulated exposure is an instant, its middle.
     mirror_ms : float
         How long the mirror takes to a new place, ms; 0 is an instant.
+    mirror : 2x2
+        How far the image moves, px, for 1 of either of the mirror's axes (columns): mirrors are mounted turned, and
+        may push the other way.
     """
 
     def __init__(
@@ -36,6 +40,7 @@ class SimulatedCamera:
         *,
         exposure_ms: float = 1.0,
         mirror_ms: float = 0.0,
+        mirror: Matrix = ((1.0, 0.0), (0.0, 1.0)),
     ) -> None:
         if not 0 <= exposure_ms < math.inf:
             raise ConfigError(f"exposure_ms must be 0 or more, not {exposure_ms}")
@@ -44,6 +49,9 @@ class SimulatedCamera:
         self.scene = scene
         self.motion = motion
         self.detector = detector
+        if not np.isfinite(mirror).all():
+            raise ConfigError(f"mirror = {mirror}: px of the image for 1 of each axis, must be finite")
+        self._response = mirror
         self.mirror_ns = round(mirror_ms * 1e6)
         self._exposure_ns = round(exposure_ms * 1e6)
         self._electrons = np.empty(scene.shape, np.float32)  # every exposure overwrites it
@@ -55,7 +63,8 @@ class SimulatedCamera:
     def expose(self, t_s: float, mirror: Shift = _UNMOVED) -> tuple[Frame, Shift]:
         """The frame at `t_s` seconds after the start, with its own new pixels, and its true shift."""
         disturbance = self.motion.at(t_s)
-        truth = Shift(disturbance.dx + mirror.dx, disturbance.dy + mirror.dy)
+        (a, b), (c, d) = self._response
+        truth = Shift(disturbance.dx + a * mirror.dx + b * mirror.dy, disturbance.dy + c * mirror.dx + d * mirror.dy)
         detector = self.detector
         frame = Frame(
             pixels=detector.expose(self.scene.render(truth, out=self._electrons)),
