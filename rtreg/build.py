@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from rtreg.errors import ConfigError
 from rtreg.io.actuators import Actuator
-from rtreg.io.address import check_bindable, resolve
+from rtreg.io.address import check_bindable, resolve, shared
 from rtreg.io.config import REQUIRED, Config, Endpoints, Key, keys
 from rtreg.io.feeds import Feed
 from rtreg.io.options import CameraOptions, RecorderOptions, TrackerOptions
@@ -323,7 +323,10 @@ def _check_endpoints(config: Config) -> None:
     is_encrypted = guard(config).credentials is not None
     for name in ("frames", "corrections", "control", "status", "device"):
         with config.naming("endpoints", name):
-            address = resolve(getattr(ends, name))
+            endpoint = getattr(ends, name)
+            if name != "frames" and shared(endpoint) is not None:
+                raise ConfigError(f"{endpoint}: only frames travel in shared memory; use ipc:// or tcp://")
+            address = resolve(endpoint)
             if name != "frames" or has_camera(config):
                 is_open = ends.allow_public and name not in ("control", "device")
                 check_bindable(address, allow_public=is_encrypted or is_open)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rtreg.errors import ConfigError
 
-__all__ = ["check_bindable", "hold", "owner", "resolve"]
+__all__ = ["check_bindable", "hold", "owner", "resolve", "shared"]
 
 IPC_PATH_BYTES = 107  # sun_path of Linux, less its final zero
 
@@ -20,12 +20,16 @@ IPC_PATH_BYTES = 107  # sun_path of Linux, less its final zero
 def resolve(endpoint: str) -> str:
     """`endpoint` as libzmq takes it: ``ipc://name`` becomes a path in ``$XDG_RUNTIME_DIR/rtreg/``.
 
+    So does ``shm://name``: frames in shared memory are announced there.
+
     Raises
     ------
     ConfigError
         neither ``tcp://host:port`` nor ``ipc://name``, or a path that is too long for a socket.
     """
     scheme, separator, rest = endpoint.partition("://")
+    if scheme == "shm" and rest and "/" not in rest:
+        scheme, rest = "ipc", f"{rest}.shm"
     if scheme == "ipc" and separator and rest:
         path = rest if "/" in rest else str(_runtime_folder() / rest)
         if len(os.fsencode(path)) > IPC_PATH_BYTES:
@@ -33,7 +37,14 @@ def resolve(endpoint: str) -> str:
         return f"ipc://{path}"
     if scheme == "tcp" and _is_port(rest.rpartition(":")[2]) and rest.rpartition(":")[0]:
         return endpoint
-    raise ConfigError(f"endpoint {endpoint!r}: write tcp://127.0.0.1:5600, ipc://name or ipc:///a/path")
+    raise ConfigError(
+        f"endpoint {endpoint!r}: write tcp://127.0.0.1:5600, ipc://name, ipc:///a/path or, for frames, shm://name"
+    )
+
+
+def shared(endpoint: str) -> str | None:
+    """Name of an endpoint in shared memory; None for one of another kind."""
+    return endpoint.removeprefix("shm://") if endpoint.startswith("shm://") else None
 
 
 def _is_port(text: str) -> bool:

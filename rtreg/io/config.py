@@ -60,7 +60,8 @@ class Endpoints:
     Parameters
     ----------
     frames : str
-        The camera publishes frames here.
+        The camera publishes frames here. On one host ``shm://name`` has them in shared memory, which pays from
+        512 x 512 pixels up.
     corrections : str
         The tracker publishes corrections, orders and ticks here.
     control : str

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import MappingProxyType
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
@@ -476,8 +476,16 @@ def _pixels(payload: Buffer, header: _FrameHeader, max_bytes: int) -> npt.NDArra
     return pixels
 
 
-def unpack_frame(parts: Sequence[Buffer], recv_mono_ns: int = 0, *, max_bytes: int = MAX_FRAME_BYTES) -> Frame:
+def unpack_frame(
+    parts: Sequence[Buffer],
+    recv_mono_ns: int = 0,
+    *,
+    max_bytes: int = MAX_FRAME_BYTES,
+    fetch: Callable[[Buffer, Identity], Buffer] | None = None,
+) -> Frame:
     """A frame from its three parts; the pixels are a view of the third, kept alive by it.
+
+    `fetch` turns the third part into the pixels' bytes where it stands for them, as in shared memory.
 
     Raises
     ------
@@ -492,7 +500,7 @@ def unpack_frame(parts: Sequence[Buffer], recv_mono_ns: int = 0, *, max_bytes: i
     _check_topic(parts[0], "f", header.stream, identity)
     _check_constants(header, identity)
     return Frame(
-        pixels=_pixels(parts[2], header, max_bytes),
+        pixels=_pixels(parts[2] if fetch is None else fetch(parts[2], identity), header, max_bytes),
         stream=header.stream,
         epoch=header.epoch,
         seq=header.seq,

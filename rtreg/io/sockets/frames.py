@@ -9,8 +9,9 @@ from typing import Final
 import msgspec
 import zmq
 
-from rtreg.errors import WireError
-from rtreg.io import wire
+from rtreg.errors import ConfigError, WireError
+from rtreg.io import shm, wire
+from rtreg.io.address import shared
 from rtreg.io.realtime import host_id
 from rtreg.io.security import LOCAL, Guard
 from rtreg.io.sockets.base import DRAIN, MARGIN, Socket, buffers, refusal
@@ -24,10 +25,12 @@ DEFAULT_FRAME_BYTES: Final = 64 * 2**20
 class FramePublisher(Socket):
     """Frames out. Adds to each what identifies it: stream, epoch, seq, hand-over time and host.
 
-    The epoch is random and new with each publisher, so that a restart is not taken for a gap.
+    The epoch is random and new with each publisher, so that a restart is not taken for a gap. At ``shm://name`` the
+    pixels go through shared memory, and a ticket for them through the socket.
     """
 
     server = "camera"
+    _ring: shm.Ring | None = None
 
     def __init__(self, endpoint: str, stream: str, *, guard: Guard = LOCAL) -> None:
         self.stream = wire.stream_name(stream)
@@ -35,6 +38,18 @@ class FramePublisher(Socket):
         self.seq = 0
         self._host = host_id()
         super().__init__(zmq.PUB, endpoint, bind=True, guard=guard)
+        name = shared(endpoint)
+        try:
+            self._ring = None if name is None else shm.Ring(name)  # after the bind: now nobody else writes there
+        except ConfigError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close; what is still to be sent has 200 ms."""
+        super().close()
+        if self._ring is not None:
+            self._ring.close()
 
     def send(self, frame: Frame) -> None:
         """Publish `frame`; its pixels must not be written to afterwards, from 64 KiB up they are not copied."""
@@ -46,7 +61,10 @@ class FramePublisher(Socket):
             mono_ns=time.monotonic_ns(),
             host=self._host,
         )
-        self._socket.send_multipart(wire.pack_frame(stamped), copy=False)
+        parts = wire.pack_frame(stamped)
+        if self._ring is not None:
+            parts[2] = self._ring.put(memoryview(parts[2]))
+        self._socket.send_multipart(parts, copy=False)
         self.seq += 1
 
 
@@ -68,6 +86,7 @@ class FrameSubscriber(Socket):
         guard: Guard = LOCAL,
     ) -> None:
         self._newest, self._max_bytes = newest, max_bytes
+        self._fetch = None if shared(endpoint) is None else shm.Reader().get
         super().__init__(
             zmq.SUB,
             endpoint,
@@ -89,7 +108,7 @@ class FrameSubscriber(Socket):
         for seen in range(1, DRAIN + 1):
             received = time.monotonic_ns()
             try:
-                frame = wire.unpack_frame(buffers(parts), received, max_bytes=self._max_bytes)
+                frame = wire.unpack_frame(buffers(parts), received, max_bytes=self._max_bytes, fetch=self._fetch)
             except WireError as error:
                 refused.append(refusal(error, parts))
             else:

@@ -9,8 +9,8 @@ from typing import Any, Generic, TypeVar
 import zmq
 
 from rtreg.errors import WireError
-from rtreg.io import wire
-from rtreg.io.address import resolve
+from rtreg.io import shm, wire
+from rtreg.io.address import resolve, shared
 from rtreg.io.security import LOCAL, Guard, Server
 from rtreg.io.sockets.base import BACKLOG, DRAIN, MARGIN, Socket, buffers
 from rtreg.io.sockets.curve import protect
@@ -129,6 +129,7 @@ class Tap(Socket):
         guard: Guard = LOCAL,
     ) -> None:
         self.peers = [resolve(endpoint) for _, endpoint in endpoints]
+        self._fetch = shm.Reader().get if any(shared(endpoint) for _, endpoint in endpoints) else None
         self.server = endpoints[0][0]
         super().__init__(
             zmq.SUB,
@@ -147,9 +148,20 @@ class Tap(Socket):
             self._socket.setsockopt(zmq.SUBSCRIBE, topic)
 
     def receive(self, timeout_ms: int) -> list[memoryview] | None:
-        """The parts of the next message, or None if nothing came within `timeout_ms`."""
+        """The parts of the next message, or None if nothing came within `timeout_ms`.
+
+        A frame in shared memory comes with its pixels; with none where those have been overwritten.
+        """
         parts = self._receive(timeout_ms)
-        return None if parts is None else buffers(parts)
+        if parts is None:
+            return None
+        views = buffers(parts)
+        if self._fetch is not None and len(views) == 3 and bytes(views[0][:2]) == b"f/":
+            try:
+                views[2] = self._fetch(views[2])
+            except WireError:
+                views[2] = memoryview(b"")
+        return views
 
 
 class Relay(Socket):
