@@ -119,8 +119,8 @@ class Reader:
         Raises
         ------
         WireError
-            reason "ticket": it claims what cannot be, or is for a segment that is not there or not ours; "overwritten": the writer has
-            been round the ring since.
+            reason "ticket": it claims what cannot be, or is for a segment that is not there or not ours;
+            "overwritten": the writer has been round the ring since.
         """
         if len(ticket) != _TICKET.size or ticket[: len(MAGIC)] != MAGIC:
             return memoryview(ticket)
