@@ -44,6 +44,9 @@ class Verdict(enum.Flag):
     GAP = enum.auto()
     OUT_OF_RANGE = enum.auto()
     MOVED = enum.auto()
+    FLUX = enum.auto()
+    FROZEN = enum.auto()
+    NO_MOTION = enum.auto()
 
     @property
     def reasons(self) -> list[str]:

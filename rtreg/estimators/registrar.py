@@ -445,6 +445,11 @@ class Registrar:
             flags=flags,
         )
 
+    def look_at(self, shift: Shift) -> None:
+        """Follow from here on, px, instead of from the last answer; if nothing is there, the next frame is searched."""
+        self._start, self.locked = shift, True
+        self.last_transition = f"told to look at {shift}"
+
     def _unlock(self, reason: str) -> None:
         if self.locked:
             self.locked = False

@@ -49,9 +49,10 @@ class Controller:
 
     Notes
     -----
-    The mutable state is the accumulated position, the set point, `closed`, the last steps, which `runaway` is told
-    from, and `opened`: why the loop has opened itself, empty unless it has. Sans-IO; one thread. Until the first
-    step of a closed loop there is no position, and an absolute command is NaN: it moves nothing.
+    The mutable state is the accumulated position, the set point, what has been asked of the image, `closed`, the last
+    steps, which `runaway` is told from, and `opened`: why the loop has opened itself, empty unless it has. Sans-IO; one
+    thread. Until the first step of a closed loop there is no position, and an absolute command is NaN: it moves
+    nothing.
     """
 
     TUNABLE = ("gain", "leak", "limit", "max_step", "dead_band")
@@ -87,6 +88,7 @@ class Controller:
         self._watches = runaway
         self._watch: Runaway | None = None
         self.set_point = Shift(0.0, 0.0)
+        self._asked = Shift(0.0, 0.0)  # how far the commands should move the image, px, since that was last asked
         self._position = (math.nan, math.nan)  # until the first step: nothing is known of where the device is
         self.retune(gain=gain, leak=leak, limit=limit, max_step=max_step, dead_band=dead_band)
 
@@ -130,13 +132,13 @@ class Controller:
 
     def _checked(self, residual: complex, move: tuple[float, float], u: tuple[float, float]) -> Command:
         """The command `u`, which makes `move`; or the hold of a loop that has just opened itself."""
-        if self._watch is not None:
-            (a, b), (c, d) = self._image
-            expected = complex(a * move[0] + b * move[1], c * move[0] + d * move[1])
-            if why := self._watch.tell(residual, expected):
-                self.loop(closed=False)
-                self.opened = f"{why}; run `rtreg calibrate`, then close the loop again"
-                return self.hold()
+        (a, b), (c, d) = self._image
+        expected = complex(a * move[0] + b * move[1], c * move[0] + d * move[1])
+        if self._watch is not None and (why := self._watch.tell(residual, expected)):
+            self.loop(closed=False)
+            self.opened = f"{why}; run `rtreg calibrate`, then close the loop again"
+            return self.hold()
+        self._asked = Shift(self._asked.dx + expected.real, self._asked.dy + expected.imag)
         if self.mode == "absolute":
             self._position = u
         return Command(u=u, unit=self.unit, mode=self.mode)
@@ -171,6 +173,7 @@ class Controller:
             "opened": self.opened,
             "set_point": self.set_point,
             "position": self._position,
+            "asked": self._asked,
             "steps": self._watch.snapshot() if self._watch else [],
         }
 
@@ -180,8 +183,14 @@ class Controller:
         self.loop(closed=bool(state["closed"]))
         self.opened, self.set_point = str(state["opened"]), Shift(float(dx), float(dy))
         self._position = (float(u0), float(u1))
+        self._asked = Shift(*map(float, state["asked"]))
         if self._watch is not None:
             self._watch.restore(state["steps"])
+
+    def take_asked(self) -> Shift:
+        """How far the commands since the last call should move the image, px."""
+        asked, self._asked = self._asked, Shift(0.0, 0.0)
+        return asked
 
     def _bounded(self, move: float) -> float:
         return move if self.max_step is None else min(self.max_step, max(-self.max_step, move))

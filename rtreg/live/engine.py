@@ -131,9 +131,11 @@ class Engine:
             self._successor.forget()
         elif not estimate.flags & UNUSABLE:
             self._unknown = frame
-        verdict = self._gate.judge(estimate, moved=_moved(frame))
+        verdict = self._gate.judge(estimate, frame, self._controller.take_asked())
         if verdict:
             reference.reject()
+            if self._gate.home is not None:
+                reference.look_at(self._gate.home)
             return self._held(frame, estimate, verdict)
         reference.accept()
         self._good_ns = frame.recv_mono_ns
@@ -407,14 +409,6 @@ class Engine:
             reference=self._info(),
             held=held,
         )
-
-
-def _moved(frame: Frame) -> bool:
-    """Whether the actuator moved while the frame was exposed, by their time stamps."""
-    if frame.moved is None:
-        return False
-    (began, ended), half = frame.moved, frame.exp_ns // 2
-    return began < frame.t_ns + half and ended > frame.t_ns - half
 
 
 def _why_unusable(frame: Frame) -> Verdict:

@@ -1,4 +1,4 @@
-"""May this estimate move a mirror? Every no has its reason."""
+"""May this estimate move a mirror? Every no has its reason, and none lasts longer than what it is for."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import math
 from typing import Any
 
 from rtreg.errors import ConfigError
-from rtreg.records import Estimate, Shift, Verdict
+from rtreg.live.gates import Answer, Frozen, Jump, Level, Machine, Signal, distance
+from rtreg.records import Estimate, Frame, Shift, Verdict
 
 LEAST_BASELINE = 1.0  # chi²/dof that noise alone explains; frames of a scene at rest without noise fit to 0
-BASELINE_WEIGHT = 0.02  # of a new chi²/dof in the running one: slow against frames, fast against the seeing
+FOUND_ANEW = 1.0  # px in one frame that nothing has asked for: what is seen now may be another thing
+NOTHING_ASKED = Shift(0.0, 0.0)
+_ABOVE_ONE = ("max_misfit", "max_flux")
 
 
 class QualityGate:
@@ -18,14 +21,21 @@ class QualityGate:
     Parameters
     ----------
     max_sigma : float
-        Largest 1-sigma error on either axis, px; above it LOW_SNR.
+        Largest 1-sigma error on either axis, px; above it LOW_SNR, until `confirm` good frames have come.
     max_misfit : float
         Largest chi²/dof relative to its running value over good frames, or to 1 if that is less; above it MISFIT.
         Relative, so that a noise model that is off by a factor does not stop the loop.
+    max_flux : float
+        Largest change of the scene's brightness, as a factor either way; beyond it FLUX, as when a cloud comes or goes.
     max_jump : float
         Largest change from one good frame to the next, px; above it JUMP, until `confirm` frames in a row agree.
     confirm : int
-        How many frames a jump must last before it is believed.
+        How many frames a jump, or the return of the signal, must last before it is believed.
+    timeout : float
+        After this long, s of receive time, what has lasted is how things are now: another brightness, another misfit,
+        a scene that jumps all the time. Also how long a frozen camera is waited for before one frame is tried, and how
+        long the image may take to follow the commands after it was found anew (else NO_MOTION: a hot pixel, or an
+        actuator that is dead).
     settled : bool
         Hold frames that were exposed while the actuator moved (MOVED), by the time stamps that the camera process
         gives. The next frame without a move counts, so that a loop goes on at half the rate at least. False acts on
@@ -33,97 +43,126 @@ class QualityGate:
 
     Notes
     -----
-    The mutable state: the running chi², the last believed shift, and the candidate after a jump with its count.
+    The mutable state is that of the machines in `gates`, and nothing else.
     """
 
-    TUNABLE = ("max_sigma", "max_misfit", "max_jump", "confirm")
+    TUNABLE = ("max_sigma", "max_misfit", "max_flux", "max_jump", "confirm", "timeout")
 
     def __init__(
         self,
         *,
         max_sigma: float = 0.5,
         max_misfit: float = 4.0,
+        max_flux: float = 3.0,
         max_jump: float = 8.0,
         confirm: int = 3,
+        timeout: float = 2.0,
         settled: bool = True,
     ) -> None:
         self._settled = settled
-        self._baseline = math.nan
-        self._last: Shift | None = None
-        self._candidate: Shift | None = None
-        self._seen = 0
-        self.retune(max_sigma=max_sigma, max_misfit=max_misfit, max_jump=max_jump, confirm=confirm)
+        self._signal, self._misfit, self._flux, self._jump = Signal(), Level(), Level(), Jump()
+        self._frozen, self._answer = Frozen(), Answer()
+        self.retune(
+            max_sigma=max_sigma, max_misfit=max_misfit, max_flux=max_flux, max_jump=max_jump, confirm=confirm,
+            timeout=timeout,
+        )  # fmt: skip
 
     max_sigma: float
     max_misfit: float
+    max_flux: float
     max_jump: float
     confirm: float
+    timeout: float
 
     def retune(self, **values: float) -> None:
         """Change limits while the loop runs; all or none. Raises `ConfigError` naming a bad one."""
         for name, value in values.items():
             if name not in self.TUNABLE:
                 raise ConfigError(f"cannot retune {name!r}; what can be: {', '.join(self.TUNABLE)}")
-            if value is None or not value > (1.0 if name == "max_misfit" else 0.0):
-                least = "above 1" if name == "max_misfit" else "positive"
+            if value is None or not value > (1.0 if name in _ABOVE_ONE else 0.0):
+                least = "above 1" if name in _ABOVE_ONE else "positive"
                 raise ConfigError(f"{name} = {value}: must be {least}")
         for name, value in values.items():
             setattr(self, name, value)
 
-    def judge(self, estimate: Estimate, *, moved: bool = False) -> Verdict:
-        """`Verdict.OK`, or every reason not to act on the estimate; `moved`: while its frame was exposed."""
+    def judge(self, estimate: Estimate, frame: Frame, asked: Shift = NOTHING_ASKED) -> Verdict:
+        """`Verdict.OK`, or every reason not to act on the estimate.
+
+        Parameters
+        ----------
+        estimate : Estimate
+        frame : Frame
+            What it is an estimate of: its pixels and when it was received.
+        asked : Shift
+            How far the commands since the last frame should have moved the image, px.
+        """
+        now, timeout = frame.recv_mono_ns, self.timeout
+        if self._frozen.holds(frame.pixels, now, timeout):
+            return estimate.flags | Verdict.FROZEN
+        good = estimate.ok and math.isfinite(estimate.dx + estimate.dy) and max(estimate.sigma) <= self.max_sigma
         verdict = estimate.flags
-        if verdict or not (math.isfinite(estimate.dx) and math.isfinite(estimate.dy)):
-            return verdict or Verdict.LOW_SNR
-        sigma = max(estimate.sigma)
-        if not sigma <= self.max_sigma:
+        if self._signal.is_low(good or bool(verdict & ~Verdict.LOW_SNR), self.confirm):
             verdict |= Verdict.LOW_SNR
-        # before the first good frame the baseline is NaN, max() keeps it, and nothing is a misfit
-        if estimate.chi2_dof > self.max_misfit * max(self._baseline, LEAST_BASELINE):
+        if estimate.flags or not math.isfinite(estimate.dx + estimate.dy):
+            return verdict
+        if self._misfit.leaps(estimate.chi2_dof, now, timeout, low=0.0, high=self.max_misfit, least=LEAST_BASELINE):
             verdict |= Verdict.MISFIT
-        if self._jumped(estimate.shift):
+        if self._flux.leaps(estimate.scale, now, timeout, low=1.0 / self.max_flux, high=self.max_flux, least=0.0):
+            verdict |= Verdict.FLUX
+        if self._jump.holds(estimate.shift, now, timeout, reach=self.max_jump, confirm=self.confirm):
             verdict |= Verdict.JUMP
-        if moved and self._settled:
+        if self._settled and _moved(frame):
             verdict |= Verdict.MOVED
+        if not verdict and self._answers_not(estimate, asked, now):
+            verdict |= Verdict.NO_MOTION
         if not verdict:
             self._accept(estimate)
-        elif verdict == Verdict.MISFIT:
-            self._follow(estimate.chi2_dof)  # a misfit that stays is how things are now: held, but not for ever
         return verdict
 
+    def _answers_not(self, estimate: Estimate, asked: Shift, now: int) -> bool:
+        last, shift = self._jump.last, estimate.shift
+        believed = self._jump.candidate is not None
+        expected = shift if last is None else Shift(last.dx + asked.dx, last.dy + asked.dy)
+        if last is not None and (believed or distance(shift, expected) > FOUND_ANEW):
+            self._answer.suspect(shift, expected, anew=believed)
+        return self._answer.fails(shift, asked, now, self.timeout)
+
+    @property
+    def home(self) -> Shift | None:
+        """Where to look instead of at what does not move; None while there is no such thing."""
+        return None if self._answer.banned is None else self._answer.home
+
+    def _accept(self, estimate: Estimate) -> None:
+        self._misfit.accept(estimate.chi2_dof)
+        self._flux.accept(estimate.scale)
+        self._jump.accept(estimate.shift)
+        self._answer.accept(estimate.shift)
+
+    @property
+    def _machines(self) -> dict[str, Machine]:
+        return {
+            "signal": self._signal, "misfit": self._misfit, "flux": self._flux, "jump": self._jump,
+            "frozen": self._frozen, "answer": self._answer,
+        }  # fmt: skip
+
     def forget(self) -> None:
-        """Start afresh: a new reference has its own zero and its own chi²."""
-        self._baseline, self._last, self._candidate, self._seen = math.nan, None, None, 0
+        """Start afresh: a new reference has its own zero, brightness and chi²."""
+        for machine in self._machines.values():
+            machine.forget()
 
     def snapshot(self) -> dict[str, Any]:
         """What judgements depend on besides the limits."""
-        return {"baseline": self._baseline, "last": self._last, "candidate": self._candidate, "seen": self._seen}
+        return {name: machine.snapshot() for name, machine in self._machines.items()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Judge on as the gate that gave `snapshot`."""
-        self._baseline, self._seen = float(state["baseline"]), int(state["seen"])
-        last, candidate = (None if s is None else Shift(*map(float, s)) for s in (state["last"], state["candidate"]))
-        self._last, self._candidate = last, candidate
-
-    def _jumped(self, shift: Shift) -> bool:
-        if self._last is None or _distance(shift, self._last) <= self.max_jump:
-            self._candidate, self._seen = None, 0
-            return False
-        agrees = self._candidate is not None and _distance(shift, self._candidate) <= self.max_jump
-        self._seen = self._seen + 1 if agrees else 1
-        self._candidate = shift
-        return self._seen < self.confirm
-
-    def _accept(self, estimate: Estimate) -> None:
-        self._follow(estimate.chi2_dof)
-        self._last, self._candidate, self._seen = estimate.shift, None, 0
-
-    def _follow(self, chi2: float) -> None:
-        if math.isnan(self._baseline):
-            self._baseline = chi2
-        elif not math.isnan(chi2):
-            self._baseline += BASELINE_WEIGHT * (chi2 - self._baseline)
+        for name, machine in self._machines.items():
+            machine.restore(state[name])
 
 
-def _distance(a: Shift, b: Shift) -> float:
-    return math.hypot(a.dx - b.dx, a.dy - b.dy)
+def _moved(frame: Frame) -> bool:
+    """Whether the actuator moved while the frame was exposed, by their time stamps."""
+    if frame.moved is None:
+        return False
+    (began, ended), half = frame.moved, frame.exp_ns // 2
+    return began < frame.t_ns + half and ended > frame.t_ns - half

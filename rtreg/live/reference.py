@@ -158,6 +158,11 @@ class Reference:
         """The last measured frame is not to be learnt from."""
         self._fresh = self._candidate = None
 
+    def look_at(self, shift: Shift) -> None:
+        """Look for the next frame at this shift, px, and only search if it is not there."""
+        if self.registrar is not None:
+            self.registrar.look_at(shift)
+
     def learn(self) -> None:
         """One bounded piece of work after the command has left: align the group, or roll the mean."""
         if self._candidate is not None:

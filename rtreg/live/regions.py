@@ -21,7 +21,7 @@ from rtreg.estimators.registrar import Registrar
 from rtreg.live.policy import ReferencePolicy
 from rtreg.live.reference import Reference
 from rtreg.noise import NoiseModel
-from rtreg.records import Estimate, Frame, ReferenceInfo, Verdict
+from rtreg.records import Estimate, Frame, ReferenceInfo, Shift, Verdict
 
 Image = npt.NDArray[Any]
 _LEFT_OUT = Estimate(flags=Verdict.LOW_SNR)
@@ -128,6 +128,11 @@ class RegionReference:
         """The last measured frame is not to be learnt from."""
         for part in self._parts:
             part.reject()
+
+    def look_at(self, shift: Shift) -> None:
+        """As `Reference.look_at`, in every region."""
+        for part in self._live():
+            part.look_at(shift)
 
     def learn(self) -> None:
         """One bounded piece of work for each region, after the command has left."""

@@ -16,6 +16,7 @@ from rtreg.errors import ConfigError, FrameError
 from rtreg.live.controller import Controller
 from rtreg.live.kind import CHANGED_AFTER
 from rtreg.live.policy import ReferencePolicy
+from rtreg.live.quality import QualityGate
 from rtreg.records import Order, Shift, State, Tick, Verdict
 from rtreg.simulate import Detector, Motion, Scene, SimulatedCamera
 
@@ -175,7 +176,7 @@ def test_a_first_frame_that_nothing_matches_is_dropped():
 @pytest.mark.parametrize("known", [True, False], ids=["noise known", "noise unknown"])
 def test_a_brighter_or_dimmer_scene_stays_locked_with_an_honest_error_bar(known):
     """A cloud goes: the star of the reference is five times brighter, and so is its photon noise."""
-    loop = Loop(engine(reference=policy("mean")), kind="star", shape=(64, 64))
+    loop = Loop(engine(reference=policy("mean"), gate=QualityGate(max_flux=10.0)), kind="star", shape=(64, 64))
     detector = Detector(seed=1)
     dim, bright = (SimulatedCamera(Scene("star", (64, 64), peak=p), Motion.still(), detector) for p in (1500.0, 7500.0))
     still = Shift(0.0, 0.0)

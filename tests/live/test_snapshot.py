@@ -31,6 +31,7 @@ SCRATCH = {
     "Engine": {"_make", "_last"},
     "Reference": {"_make", "_fresh", "_noise", "_policy"},
     "Successor": {"_make"},
+    "Frozen": {"_same"},
 }
 
 

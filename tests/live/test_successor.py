@@ -72,7 +72,7 @@ def test_a_cloud_is_no_new_field():
         assert result.verdict
         assert result.reference.id == 1
     assert result.state is State.LOST
-    assert fields.run(1).state is State.LOCKED
+    assert fields.run(3).state is State.LOCKED  # the signal must return for three frames
     assert fields.results[-1].reference.id == 1
 
 
