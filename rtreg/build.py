@@ -41,6 +41,7 @@ __all__ = [
     "noise",
     "reference_page",
     "tracker_options",
+    "tunable",
 ]
 
 Target = tuple[Callable[..., Any], tuple[str, ...]]  # a constructor, and what is given to it by us
@@ -137,6 +138,15 @@ def controller(config: Config) -> Controller:
     from rtreg.live.controller import Controller
 
     return config.make("controller", Controller)
+
+
+def tunable() -> dict[str, dict[str, Any]]:
+    """Table to the keys that can be changed while the loop runs, with their defaults."""
+    from rtreg.live.controller import Controller
+    from rtreg.live.quality import QualityGate
+
+    parts: dict[str, Any] = {"controller": Controller, "gate": QualityGate}
+    return {table: {key: keys(part)[key].default for key in part.TUNABLE} for table, part in parts.items()}
 
 
 def _common_shape(

@@ -176,6 +176,10 @@ class Children:
         )
         self._running[name] = (process, said)
 
+    def pids(self) -> dict[str, int]:
+        """Of the processes, by name."""
+        return {name: process.pid for name, (process, _) in self._running.items()}
+
     def ready(self, name: str) -> bool:
         """Whether a process has said that it is: every service's first line on stderr, once it is warm."""
         return b" ready: " in _read(self._running[name][1])

@@ -14,10 +14,11 @@ from rtreg import build
 from rtreg.errors import ConfigError, DeviceError, RtregError
 from rtreg.fft import wisdom_text
 from rtreg.io.actuators import where
-from rtreg.io.config import Config
+from rtreg.io.config import Config, load
 from rtreg.io.facts import numerics
 from rtreg.io.options import TrackerOptions
-from rtreg.io.realtime import Stop, host_id, quiet, settle
+from rtreg.io.realtime import Hangup, Pauses, Stop, host_id, quiet, settle
+from rtreg.io.reload import Changes, changes, tuned
 from rtreg.io.security import LOCAL, Guard
 from rtreg.io.sockets import (
     ControlServer,
@@ -27,6 +28,7 @@ from rtreg.io.sockets import (
     ResultPublisher,
     StatusPublisher,
 )
+from rtreg.io.systemd import Watchdog
 from rtreg.live.bookkeeper import Bookkeeper
 from rtreg.live.engine import RUNAWAY
 from rtreg.live.kind import CHANGED_AFTER
@@ -139,7 +141,7 @@ class Loop:
     ) -> None:
         self._books, self._sockets, self._journal, self._config = books, sockets, journal, config
         self._device, self._run = config.endpoints.device, secrets.randbits(63)
-        self._guard = build.guard(config)
+        self._guard, self._watchdog, self._hangup = build.guard(config), Watchdog(), Hangup()
         self._tick_ms = int(options.tick_ms)
         self._warmth = Warmth()
         self._asked_to_stop = self._has_position = False
@@ -154,12 +156,15 @@ class Loop:
 
     def run(self, stop: Stop) -> None:
         """Track until a stop is asked for; the last word is STOPPING."""
+        self._hangup.listen()
+        self._watchdog.ready(f"tracking {self._config.stream}")
         try:
             if self._books.engine.status()["controller"]["loop"] == "closed":
                 self._find_device()
             while not (stop or self._asked_to_stop):
                 self._turn(stop)
         finally:
+            self._watchdog.stopping()
             last = self._books.farewell(time.monotonic_ns())
             self._sockets.results.send_event(Order(do="stop", n=self._books.events))
             self._sockets.results.send(*last)
@@ -195,6 +200,9 @@ class Loop:
         request = sockets.control.poll()
         if request is not None:
             self._answer(request)
+        if self._hangup.take():
+            self._journal.say(self._reload_or_say_why())
+        self._watchdog.feed(now)
 
     def _answer(self, request: Request) -> None:
         do = request.body.get("do")
@@ -202,9 +210,42 @@ class Loop:
             self._tell_all()
             self._sockets.control.reply(request, {"n": self._books.events})
             return
+        if do == "reload":
+            self._answer_reload(request)
+            return
         if do == "close":
             self._find_device()
         self._asked_to_stop = obey(self._books, request, self._sockets)
+
+    def _answer_reload(self, request: Request) -> None:
+        try:
+            self._sockets.control.reply(request, self._reload()._asdict())
+        except ConfigError as error:
+            self._sockets.control.refuse(request, str(error))
+
+    def _reload_or_say_why(self) -> str:
+        now = time.monotonic_ns()
+        self._watchdog.reloading(now)
+        try:
+            done = self._reload()
+        except ConfigError as error:
+            return f"not reloaded: {error}"
+        finally:
+            self._watchdog.ready(f"tracking {self._config.stream}")
+        return f"reloaded: {done.tune or 'nothing new'}" + (
+            f"; only after a restart: {', '.join(done.restart)}" if done.restart else ""
+        )
+
+    def _reload(self) -> Changes:
+        """Read the configuration again and do what can be done without losing the lock; an order like any other."""
+        tunable = build.tunable()
+        found = changes(self._config, load(self._config.source, self._config.overrides), tunable)
+        if found.tune:
+            applied, _ = self._books.obey(self._books.order({"do": "retune", **found.tune}))
+            self._sockets.results.send_event(applied)
+            self._config = tuned(self._config, found.tune, tunable)
+            self._books.note(config=self._config.digest)
+        return found
 
     def _tell_all(self) -> None:
         """Publish a checkpoint: what it takes to go on from here, for those who record."""
@@ -224,7 +265,7 @@ class Loop:
         shape, dtype = frame.pixels.shape, frame.pixels.dtype
         self._journal.say(f"warming up for frames of {shape} {dtype}")
         try:
-            with stop.at_once():
+            with stop.at_once(), self._watchdog.patient():
                 self.warm_up(shape, dtype)
         except RtregError as error:  # every frame of this kind will be rejected for it; the next kind may do
             self._warmth.add((shape, dtype))
@@ -258,7 +299,7 @@ def main(config: Config) -> int:
         max_age_ms=options.max_age_ms,
         valid_for_ms=options.valid_for_ms,
         clock_bound_ms=options.clock_bound_ms,
-        facts={"config": config.digest, "granted": granted},
+        facts={"config": config.digest, "granted": granted, "pauses": Pauses().listen().told},
     )
     with (
         ResultPublisher(ends.corrections, config.stream, guard=guard) as results,

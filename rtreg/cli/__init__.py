@@ -20,6 +20,7 @@ from rtreg.cli import (
     check,
     ctl,
     demo,
+    doctor,
     info,
     keys,
     monitor,
@@ -36,7 +37,24 @@ from rtreg.version import __version__
 
 __all__ = ["main"]
 
-_VERBS = (demo, service, monitor, ctl, calibrate, record, register, batch, rec, plot, keys, chaos, check, warm, info)
+_VERBS = (
+    demo,
+    service,
+    monitor,
+    ctl,
+    calibrate,
+    record,
+    register,
+    batch,
+    rec,
+    plot,
+    keys,
+    chaos,
+    check,
+    doctor,
+    warm,
+    info,
+)
 
 _EPILOG = """\
 examples:

@@ -20,6 +20,7 @@ _ORDERS = {
     "dither": "hold the image off the reference by DX DY pixels (0 0: back on it)",
     "retune": "change numbers of [controller] and [gate], e.g. gain=0.4 max_sigma=0.2",
     "mark": "note this moment in a recording; one with --ring writes its last seconds",
+    "reload": "read the config again; what can be changed without losing the lock is, the rest is named",
     "status": "print all counters, rates and percentiles",
     "stop": "stop the tracker",
 }

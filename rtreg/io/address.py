@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rtreg.errors import ConfigError
 
-__all__ = ["check_bindable", "hold", "owner", "resolve", "shared"]
+__all__ = ["check_bindable", "hold", "owner", "resolve", "runtime_folder", "shared"]
 
 IPC_PATH_BYTES = 107  # sun_path of Linux, less its final zero
 
@@ -31,7 +31,7 @@ def resolve(endpoint: str) -> str:
     if scheme == "shm" and rest and "/" not in rest:
         scheme, rest = "ipc", f"{rest}.shm"
     if scheme == "ipc" and separator and rest:
-        path = rest if "/" in rest else str(_runtime_folder() / rest)
+        path = rest if "/" in rest else str(runtime_folder() / rest)
         if len(os.fsencode(path)) > IPC_PATH_BYTES:
             raise ConfigError(f"endpoint {endpoint}: the path is longer than {IPC_PATH_BYTES} bytes; shorten it")
         return f"ipc://{path}"
@@ -76,7 +76,7 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _runtime_folder() -> Path:
+def runtime_folder() -> Path:
     """The folder of our ipc sockets, 0700 and ours."""
     parent = os.environ.get("XDG_RUNTIME_DIR")
     folder = Path(parent) / "rtreg" if parent else Path(tempfile.gettempdir()) / f"rtreg-{os.getuid()}"
@@ -147,6 +147,6 @@ def _lock_path(endpoint: str) -> str | None:
     if rest.endswith(":*"):
         return None
     try:
-        return str(_runtime_folder() / f"tcp-{re.sub(r'[^A-Za-z0-9.]', '-', rest)}.lock")
+        return str(runtime_folder() / f"tcp-{re.sub(r'[^A-Za-z0-9.]', '-', rest)}.lock")
     except (ConfigError, OSError):
         return None

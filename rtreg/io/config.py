@@ -7,6 +7,7 @@ defaults. An array parameter is written as the path of an image.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import difflib
 import hashlib
 import inspect
@@ -85,7 +86,7 @@ class Endpoints:
 
 @dataclass(frozen=True)
 class Config:
-    """A configuration as read: where from, the stream's name, and the raw tables.
+    """A configuration as read: where from, the stream's name, the raw tables, and what of them was overridden.
 
     What a table means is only known where its constructor is, so that a typing mistake is found when it is made.
     """
@@ -93,6 +94,7 @@ class Config:
     source: str
     tables: Mapping[str, Mapping[str, Any]]
     stream: str = "cam"
+    overrides: tuple[str, ...] = ()
 
     @property
     def endpoints(self) -> Endpoints:
@@ -263,9 +265,10 @@ def parse(content: bytes, source: str, overrides: Iterable[str] = ()) -> Config:
         raw = tomllib.loads(content.decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{source}: not TOML: {error}") from None
+    overrides = tuple(overrides)
     for override in overrides:
         _override(raw, override)
-    return _checked(source, raw)
+    return dataclasses.replace(_checked(source, raw), overrides=overrides)
 
 
 def to_toml(stream: str, tables: Mapping[str, Mapping[str, Any]]) -> str:

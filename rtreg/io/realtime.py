@@ -10,12 +10,13 @@ import os
 import platform
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
-__all__ = ["Stop", "host_id", "quiet", "settle", "step_back"]
+__all__ = ["Hangup", "Pauses", "Stop", "host_id", "quiet", "settle", "step_back"]
 
 
 @functools.cache
@@ -62,6 +63,27 @@ class Stop:
             raise SystemExit(0)
 
 
+class Hangup:
+    """Becomes true at SIGHUP, which asks a service to read its configuration again; `take` makes it false."""
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def listen(self) -> Hangup:
+        """Take over SIGHUP of this process, where there is one."""
+        if hasattr(signal, "SIGHUP"):
+            signal.signal(signal.SIGHUP, self._on_signal)
+        return self
+
+    def take(self) -> bool:
+        """Whether it was asked for since the last call."""
+        asked, self._asked = self._asked, False
+        return asked
+
+    def _on_signal(self, *_: object) -> None:
+        self._asked = True
+
+
 def step_back() -> None:
     """Lower this process's priority: who only watches must not delay what is watched."""
     if hasattr(os, "nice"):
@@ -73,6 +95,29 @@ def quiet() -> None:
     gc.collect()
     gc.freeze()
     gc.disable()
+
+
+class Pauses:
+    """Garbage collections of this process since `listen`: how many of each generation, and the longest.
+
+    `told` is what the status says of them: one map, kept current.
+    """
+
+    def __init__(self) -> None:
+        self.told: dict[str, Any] = {"collections": [0, 0, 0], "longest_us": 0.0}
+        self._began = 0
+
+    def listen(self) -> Pauses:
+        """Begin to count."""
+        gc.callbacks.append(self._on_collection)
+        return self
+
+    def _on_collection(self, phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            self._began = time.perf_counter_ns()
+            return
+        self.told["collections"][info["generation"]] += 1
+        self.told["longest_us"] = max(self.told["longest_us"], (time.perf_counter_ns() - self._began) / 1e3)
 
 
 def settle(affinity: tuple[int, ...] = (), priority: int = 0, lock_memory: bool = False) -> dict[str, Any]:

@@ -222,6 +222,10 @@ class Bookkeeper:
         self.events, self._lost, self._skipped = int(state["events"]), int(state["lost"]), int(state["skipped"])
         self._last = None if state["last"] is None else msgspec.convert(state["last"], Result)
 
+    def note(self, **facts: Any) -> None:
+        """Add to what the status says besides counters, or change it."""
+        self._facts = self._facts | facts
+
     def rate(self, now: int) -> None:
         """Take the rates since the last call."""
         then, frames, corrections = self._rated

@@ -309,6 +309,43 @@ def test_status_is_published_and_answered_alike(rig):
     assert len(told["config"]) == 12
 
 
+def test_a_changed_configuration_is_read_again_without_losing_the_lock(launch, free_endpoints, tmp_path):
+    def write(gain, seed):
+        text = f"[scene]\nshape = [64, 64]\nseed = {seed}\n[tracker]\nmax_age_ms = 1000\n[controller]\ngain = {gain}\n"
+        (tmp_path / "c.toml").write_text(text, "utf-8")
+
+    write(0.2, 0)
+    ends = free_endpoints()
+    service = launch("track", tmp_path / "c.toml", ends, "controller.leak=0.01").wait_ready()
+    rig = Rig(service, ends)
+    try:
+        reference = rig.lock().result.reference.id
+        before = rig.ask("status")
+        write(0.3, 7)
+        assert rig.ask("reload") == {"ok": True, "tune": {"gain": 0.3}, "restart": ["scene.seed"]}
+        after = rig.ask("status")
+        assert (after["controller"]["gain"], after["controller"]["leak"]) == (0.3, 0.01)
+        assert after["config"] != before["config"]
+        write(0.4, 7)
+        service.process.send_signal(signal.SIGHUP)
+        until(lambda: (rig.turn(), rig.ask("status")["controller"]["gain"] == 0.4)[1])
+        assert "only after a restart: scene.seed" in service.said
+        write("'high'", 7)
+        refused = rig.ask("reload")
+        assert not refused["ok"]
+        assert "gain" in refused["error"]
+        (tmp_path / "c.toml").write_text("nonsense")
+        service.process.send_signal(signal.SIGHUP)
+        until(lambda: (rig.turn(), "not reloaded" in service.said)[1])
+        assert rig.lock().result.reference.id == reference
+        last = rig.ask("status")
+        assert last["controller"]["gain"] == 0.4
+        assert last["pauses"]["collections"][2] == before["pauses"]["collections"][2]  # no full one since it was warm
+    finally:
+        rig.close()
+    assert service.stop() == 0
+
+
 def test_sigterm_says_stopping_and_exits_with_0(rig):
     rig.lock()
     rig.service.process.send_signal(signal.SIGTERM)
