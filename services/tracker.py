@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import secrets
+import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -189,6 +191,11 @@ class Loop:
                 self._spoke = time.monotonic_ns()
             sockets.results.send_event(books.intake(got, now, utc_now))
             self._complain(got)
+        self._attend()
+
+    def _attend(self) -> None:
+        """What is due besides frames: the word when there are none, the status, one request."""
+        books, sockets = self._books, self._sockets
         now = time.monotonic_ns()
         if now - self._spoke >= self._tick_ms * 1_000_000:
             self._tick(now)
@@ -260,16 +267,37 @@ class Loop:
         self._sockets.results.send_checkpoint(Checkpoint(self._books.events, self._run, body))
 
     def _change(self, frame: Frame, stop: Stop) -> None:
-        """Warm up for frames of another kind, saying so first; this one will be too old."""
+        """Warm up for frames of another kind; this one will be too old.
+
+        It takes seconds, in a thread of its own: meanwhile this one goes on to speak and to answer.
+        """
         self._tick(time.monotonic_ns())
         shape, dtype = frame.pixels.shape, frame.pixels.dtype
         self._journal.say(f"warming up for frames of {shape} {dtype}")
         try:
             with stop.at_once(), self._watchdog.patient():
-                self.warm_up(shape, dtype)
+                self._meanwhile(lambda: self.warm_up(shape, dtype))
         except RtregError as error:  # every frame of this kind will be rejected for it; the next kind may do
             self._warmth.add((shape, dtype))
             self._journal.complain("warm up", f"cannot use frames of {shape} {dtype}: {error}")
+
+    def _meanwhile(self, work: Callable[[], None]) -> None:
+        """Do `work` in another thread and attend to all but frames until it is done; raises what it raised."""
+        failed: list[Exception] = []
+
+        def run() -> None:
+            try:
+                work()
+            except Exception as error:
+                failed.append(error)
+
+        helper = threading.Thread(target=run, daemon=True)  # a stop does not wait for it
+        helper.start()
+        while helper.is_alive() and not self._asked_to_stop:
+            self._attend()
+            helper.join(self._tick_ms / 4e3)
+        for error in failed:
+            raise error
 
     def _tick(self, now: int) -> None:
         self._spoke = now

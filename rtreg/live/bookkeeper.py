@@ -38,7 +38,8 @@ class Bookkeeper:
     stream, host : str
         Name of the stream; the host whose monotonic clock is ours.
     max_age_ms, valid_for_ms : float
-        Frames older than this give no correction; a correction may be acted on for so long.
+        Frames older than this give no correction; a correction may be acted on for so long after it left, or after
+        its frame became too old if that was before: a process can be stopped between the two.
     clock_bound_ms : float or None
         How far the UTC clocks of this and another host may differ; None when nothing is known of that.
     facts : dict
@@ -130,13 +131,15 @@ class Bookkeeper:
     def delivery(self, frame: Frame, start: int, done: int, now: int) -> Delivery:
         """The stage times of a frame's correction that leaves `now`, and what went missing before it."""
         lost, skipped = self.ledger.lost, self._skipped
+        sent = frame.mono_ns if frame.host == self._host else 0
+        too_old = (sent or frame.recv_mono_ns) + self._max_age
         delivery = Delivery(
-            sent=frame.mono_ns if frame.host == self._host else 0,
+            sent=sent,
             recv=frame.recv_mono_ns,
             start=start,
             done=done,
             out=now,
-            valid_until=now + self._valid_for,
+            valid_until=min(now, too_old) + self._valid_for,
             lost=min(max(0, lost - self._lost), _MOST),
             skipped=skipped,
             host=self._host,

@@ -434,3 +434,28 @@ def test_closing_leaves_no_file_descriptor(runtime):
         with sockets.ControlServer("ipc://again"):
             pass
     until(lambda: descriptors() <= before)
+
+
+def test_a_subscriber_that_does_not_read_costs_the_others_nothing():
+    big = Frame(pixels=np.zeros((1024, 1024), np.uint8))
+    with (
+        sockets.FramePublisher(ANY, "cam") as publisher,
+        sockets.FrameSubscriber(publisher.endpoint, "cam", newest=False) as good,
+        zmq.Context.instance().socket(zmq.SUB) as slow,
+    ):
+        slow.linger, slow.rcvhwm = 0, 1
+        slow.connect(publisher.endpoint)
+        slow.subscribe(b"f/cam/")
+        until(lambda: (publisher.send(SMALL), slow.poll(20))[1])  # it is connected, and from now on deaf
+        link(lambda: publisher.send(SMALL), good.receive)
+        first = publisher.seq
+        got = []
+        for _ in range(60):  # more than its queue, our queue for it, and the kernel's buffers hold
+            publisher.send(big)
+            got.append(until(lambda: good.receive(100)).frame.seq)
+        assert got == list(range(first, first + 60))
+        heard = 0
+        while slow.poll(200):
+            slow.recv_multipart()
+            heard += 1
+        assert heard < 60

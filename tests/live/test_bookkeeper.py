@@ -133,6 +133,12 @@ def test_a_delivery_tells_times_losses_and_validity(tracker):
     assert tracker.status(0)["latency_us"]["total"]["max"] == 0.3
 
 
+def test_a_correction_that_left_after_its_frame_had_become_too_old_is_not_valid_for_longer_by_that(tracker):
+    got = tracker.admit(Reception(frame(0), [], []), 200, 0)
+    tracker.process(got)
+    assert tracker.delivery(got, 200, 300, 100 + 9 * MS).valid_until == 100 + 3 * MS  # stopped for 9 ms meanwhile
+
+
 def test_transport_is_unknown_across_hosts(tracker):
     other = frame(0, host="elsewhere")
     tracker.process(tracker.admit(Reception(other, [], []), 200, 0))

@@ -7,23 +7,18 @@ import threading
 import time
 
 import msgpack
-import msgspec
 import numpy as np
 import pytest
 from processes import until
+from tracked import Rig, rebound
 
-from rtreg.errors import ConfigError
 from rtreg.estimators.registrar import Registrar
 from rtreg.io.config import load
 from rtreg.io.options import TrackerOptions
 from rtreg.io.realtime import Stop, host_id
 from rtreg.io.sockets import (
     ControlClient,
-    CorrectionSubscriber,
     DeviceServer,
-    EventSubscriber,
-    FramePublisher,
-    StatusSubscriber,
 )
 from rtreg.live.bookkeeper import Bookkeeper
 from rtreg.live.controller import Controller
@@ -100,55 +95,6 @@ def test_without_a_device_the_loop_starts_from_0(free_endpoints):
     journal = Told()
     assert tracker.device_order(free_endpoints().device, journal) is None
     assert "starts from 0" in journal[0]
-
-
-class Rig:
-    """A tracker process, a camera in this one, and an ear on all that the tracker says."""
-
-    def __init__(self, service, ends):
-        self.service, self.ends = service, ends
-        self.camera = SimulatedCamera(Scene("stars", (64, 64)), Motion(), Detector())
-        self.began = time.monotonic()
-        self.publisher = FramePublisher(ends.frames, "cam")
-        self.corrections = CorrectionSubscriber(ends.corrections, "cam")
-        self.orders = EventSubscriber(ends.corrections, "cam")
-        self.statuses = StatusSubscriber(ends.status, "cam")
-        self.control = ControlClient(ends.control)
-
-    def close(self):
-        for end in (self.publisher, self.corrections, self.orders, self.statuses, self.control):
-            end.close()
-
-    def frame(self):
-        image, _ = self.camera.expose(time.monotonic() - self.began)
-        return msgspec.structs.replace(image, t_ns=time.time_ns())
-
-    def send(self, **changes):
-        self.publisher.send(msgspec.structs.replace(self.frame(), **changes))
-
-    def turn(self):
-        """One frame out; the correction that came meanwhile, if any."""
-        self.send()
-        return self.corrections.receive(20)
-
-    def sent_until(self, condition):
-        """Send frames until a correction fulfils `condition`; that correction."""
-
-        def once():
-            got = self.turn()
-            return got if got is not None and condition(got) else None
-
-        return until(once)
-
-    def lock(self):
-        epoch = self.publisher.epoch
-        return self.sent_until(lambda got: got.result.state is State.LOCKED and got.result.epoch == epoch)
-
-    def ask(self, do, **args):
-        return self.control.ask(do, args, timeout_ms=10_000)
-
-    def counts(self):
-        return self.ask("status")["ledger"]
 
 
 @pytest.fixture(scope="module")
@@ -260,22 +206,14 @@ def test_another_shape_is_warmed_for_and_acquired_anew_and_the_old_one_again(rig
 
 
 def test_a_restarted_publisher_is_a_new_epoch_and_no_loss(rig):
-    rig.lock()
+    reference = rig.lock().result.reference.id
     before = rig.counts()
     rig.publisher.close()
     rig.publisher = until(lambda: rebound(rig.ends.frames))
-    rig.lock()
+    assert rig.lock().result.reference.id == reference
     after = rig.counts()
     assert after["epochs"] == before["epochs"] + 1
     assert after["lost"] - before["lost"] < 5
-
-
-def rebound(endpoint):
-    """A publisher at `endpoint`, as soon as libzmq's own thread has let go of the one that was closed there."""
-    try:
-        return FramePublisher(endpoint, "cam")
-    except ConfigError:
-        return None
 
 
 def test_silence_is_stale_and_still_spoken(rig):
