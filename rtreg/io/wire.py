@@ -444,7 +444,7 @@ def _header(part: Buffer) -> _FrameHeader:
     if len(part) <= HEADER_BYTES:
         try:  # not contextlib.suppress: this is the frame path
             return _DECODER.decode(part)
-        except (msgspec.MsgspecError, ValueError):
+        except (msgspec.MsgspecError, ValueError, RecursionError):  # the last: a bomb of nested maps
             pass
     return _convert(unpack_map(part), _FrameHeader)
 
