@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
@@ -192,17 +193,24 @@ class Children:
                 raise DeviceError(f"the {name} process ended with code {code}: {_tail(said)}")
 
     def close(self) -> None:
-        """Ask all to end, then make them."""
-        for process, _ in self._running.values():
-            process.terminate()
-        for process, _ in self._running.values():
-            try:
-                process.wait(3)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        """Ask all to end, then make them; the recorder after the others, so that it has their last words."""
+        last = self._running.pop("recorder", None)
+        _end([process for process, _ in self._running.values()], 3.0)
+        if last is not None:
+            _end([last[0]], 20.0)  # it writes what it has
         self._running.clear()
         self._files.close()
+
+
+def _end(processes: list[subprocess.Popen[bytes]], seconds: float) -> None:
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def _read(said: IO[bytes]) -> bytes:
@@ -247,7 +255,8 @@ def free_endpoints(names: tuple[str, ...]) -> tuple[list[str], list[socket.socke
 class Demo:
     """One run. The mutable state is the children, the subscriptions, the `Log` and the `View`; all end with `close`."""
 
-    def __init__(self, overrides: list[str], show: Callable[[View], None]) -> None:
+    def __init__(self, overrides: list[str], show: Callable[[View], None], record: Path | None = None) -> None:
+        self._record = record
         ends, held = free_endpoints(("frames", "corrections", "control", "status", "device"))
         self._stack = contextlib.ExitStack()
         settings = [*overrides, *ends, *_one_core()]
@@ -291,6 +300,9 @@ class Demo:
         self._wait_for("tracker", "starting the tracker (compiles its kernels, first run only)")
         self._wait_for("actuator", "starting the actuator")
         self._ask("open")
+        if self._record is not None:
+            self._children.start("recorder", "record", *self._arguments, str(self._record))
+            self._wait_for("recorder", "starting the recorder")
         self._children.start("camera", "camera", *self._arguments)
         step_back()  # all children have been started with the old priority
         self._wait_for("camera", "starting the camera (compiles its kernels, first run only)")
@@ -371,9 +383,14 @@ def _total(count: int | Mapping[str, int]) -> int:
     return sum(count.values()) if isinstance(count, Mapping) else count
 
 
-def main(overrides: list[str], seconds: float, show: Callable[[View], None]) -> dict[str, Any]:
-    """Run the demo with `overrides` of the shipped config, `seconds` of flowing frames, and return its summary."""
-    demo = Demo(overrides, show)
+def main(
+    overrides: list[str], seconds: float, show: Callable[[View], None], record: Path | None = None
+) -> dict[str, Any]:
+    """Run the demo with `overrides` of the shipped config, `seconds` of flowing frames, and return its summary.
+
+    With `record` all that is published is recorded to that file, by one more process.
+    """
+    demo = Demo(overrides, show, record)
     try:
         return demo.run(seconds)
     finally:

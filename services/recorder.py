@@ -6,6 +6,7 @@ the thread that receives and the loop that writes.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import signal
@@ -273,8 +274,9 @@ class Recorder:
 
     def close(self) -> None:
         """Note the accounts and end the file."""
-        self._series.note("recorder", self.summary())
-        self._keeper.close(time.monotonic_ns())
+        with contextlib.suppress(OSError):  # a disk that is full has been complained about
+            self._series.note("recorder", self.summary())
+            self._keeper.close(time.monotonic_ns())
 
 
 def main(config: Config, path: Path, *, seconds: float | None = None) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rtreg.cli._json import dumps
@@ -33,6 +34,7 @@ examples:
   rtreg demo
   rtreg demo --scene cells --size 256 --rate 200
   rtreg demo --json --no-view --seconds 20
+  rtreg demo --record demo.mcap && rtreg replay --verify demo.mcap
 """
 
 
@@ -50,6 +52,9 @@ def add(verbs: Verbs[Any]) -> None:
     parser.add_argument(
         "--seconds", type=positive, default=20.0, help="how long, counted while frames flow (default: %(default)g)"
     )
+    parser.add_argument(
+        "--record", type=Path, metavar="FILE", help="record all of it, for `rtreg replay --verify FILE`"
+    )
     parser.add_argument("--no-view", action="store_true", help="no live view")
     parser.add_argument("--json", action="store_true", help="end with one JSON object instead of words")
     parser.set_defaults(run=run)
@@ -64,10 +69,10 @@ def run(args: argparse.Namespace) -> int:
 
     overrides = [f"{key}={value}" for key, value in _settings(args) if value is not None]
     if args.no_view:
-        summary = demo.main(overrides, args.seconds, _notes())
+        summary = demo.main(overrides, args.seconds, _notes(), args.record)
     else:
         with display(Console(stderr=args.json)) as show:
-            summary = demo.main(overrides, args.seconds, show)
+            summary = demo.main(overrides, args.seconds, show, args.record)
     print(dumps(summary) if args.json else _words(summary))
     return 0
 

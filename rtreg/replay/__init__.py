@@ -7,5 +7,6 @@ the same machine with the same versions.
 
 from rtreg.replay.compare import Comparison, Difference, verify
 from rtreg.replay.rerun import Rerun, Step, recorded_config
+from rtreg.replay.sidebyside import SideBySide
 
-__all__ = ["Comparison", "Difference", "Rerun", "Step", "recorded_config", "verify"]
+__all__ = ["Comparison", "Difference", "Rerun", "SideBySide", "Step", "recorded_config", "verify"]

@@ -90,6 +90,17 @@ class Comparison:
         """Whether every correction that could be compared is the same, and there was one."""
         return self.compared > 0 and not (self.different or self.missing or self.unequal_checkpoints)
 
+    @staticmethod
+    def tolerance() -> str:
+        """The tolerance where not every bit is asked for, in words."""
+        return f"{SHIFT_PX:g} px or {SHIFT_IN_SIGMA:g} sigma, {RELATIVE:.0%} of what is no shift"
+
+    def plain(self) -> dict[str, Any]:
+        """All of it as plain data."""
+        told = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        told |= {"unrepeated": dict(self.unrepeated), "stages": dict(self.stages), "same": self.same}
+        return {**told, "differences": [difference._asdict() for difference in self.differences]}
+
 
 def differing(step: Step, *, exact: bool) -> Difference | None:
     """The first stage at which a step's two corrections differ, or None."""

@@ -165,13 +165,20 @@ class Tap(Socket):
 
 
 class Relay(Socket):
-    """Messages out as they are: frames that a `Tap` took in, in place of the camera."""
+    """Messages out as they are, in place of the process that says them: `server` names it.
 
-    server = "camera"
+    With `wait` a slow subscriber is waited for, and nothing is dropped.
+    """
 
-    def __init__(self, endpoint: str, *, guard: Guard = LOCAL) -> None:
-        super().__init__(zmq.PUB, endpoint, bind=True, guard=guard)
+    def __init__(self, endpoint: str, server: Server = "camera", *, wait: bool = False, guard: Guard = LOCAL) -> None:
+        self.server = server
+        patient = {"XPUB_NODROP": 1, "SNDTIMEO": 1000} if wait else {}
+        super().__init__(zmq.PUB, endpoint, bind=True, guard=guard, **patient)
 
-    def send(self, parts: Sequence[wire.Buffer]) -> None:
-        """Publish the parts of a message, topic first."""
-        self._socket.send_multipart(parts)
+    def send(self, parts: Sequence[wire.Buffer]) -> bool:
+        """Publish a message, topic first; False if a subscriber that is waited for has not taken it for a second."""
+        try:
+            self._socket.send_multipart(parts)
+        except zmq.Again:
+            return False
+        return True
