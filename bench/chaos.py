@@ -3,9 +3,8 @@
     python bench/chaos.py [--seconds 600] [--all 0.05] [--rate 500] [--seed 1]
 
 Identity: `span = received + lost`, `received = used + skipped + rejected`, `used = corrected + held`, in every status.
-Wrong lock: a correction that is LOCKED, with nothing against it, and further from the truth than 1 px and 8 sigma; the
-truth is the simulator's, told in each frame, taken relative to that of the reference's own frames. Frames whose header
-was corrupted may carry a wrong truth: it counts only if it is within the simulator's own motion.
+Wrong lock: a correction that is LOCKED, with nothing against it, and further from the truth than 1 px and 8 sigma. The
+truth is what the camera itself says of that frame, before chaos: the header of a corrupted frame may tell another one.
 """
 
 from __future__ import annotations
@@ -16,17 +15,17 @@ import os
 import signal
 import statistics
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rtreg.io.config import load
-from rtreg.io.sockets import ControlClient, CorrectionSubscriber, EventSubscriber, StatusSubscriber
-from rtreg.records import Intake, State, Tick
+from rtreg.io.sockets import ControlClient, CorrectionSubscriber, EventSubscriber, FrameSubscriber, StatusSubscriber
+from rtreg.records import Frame, Intake, State, Tick
 from rtreg.services.demo import Children, free_endpoints
 
 PAGE_MIB = os.sysconf("SC_PAGE_SIZE") / 2**20
-REACH_PX = 60.0  # the farthest that the simulated image goes
+TRUTHS = 5000  # frames that are remembered
 
 
 class Health(NamedTuple):
@@ -94,16 +93,24 @@ class Watch:
         self.ledger: dict[str, Any] = {}
         self.recount = Recount()
         self.statuses = 0
+        self._truth: OrderedDict[tuple[int, int], tuple[float, float]] = OrderedDict()
         self._zero: dict[int, list[tuple[float, float]]] = {}
         self._errors: list[float] = []
 
+    def frame(self, frame: Frame) -> None:
+        """Take in a frame as the camera sent it."""
+        if frame.truth is not None:
+            self._truth[frame.epoch, frame.seq] = frame.truth
+        while len(self._truth) > TRUTHS:
+            self._truth.popitem(last=False)
+
     def correction(self, got: Any) -> None:
         """Take in a correction. The zero of a reference is the median of what the first 200 say of it."""
-        result, truth = got.result, got.delivery.truth
+        result = got.result
+        truth = self._truth.get((result.epoch, result.seq))
         self.states[str(result.state)] += 1
         estimate = result.estimate
-        good = result.state is State.LOCKED and not result.verdict and truth is not None
-        if not (good and math.isfinite(estimate.dx) and max(map(abs, truth)) < REACH_PX):
+        if result.state is not State.LOCKED or result.verdict or truth is None or not math.isfinite(estimate.dx):
             return
         error = (estimate.dx - truth[0], estimate.dy - truth[1])
         zeros = self._zero.setdefault(result.reference.id, [])
@@ -124,6 +131,11 @@ class Watch:
         self.closed[status["controller"]["loop"]] += 1
         for name, pid in pids.items():
             self.health.setdefault(name, []).append(health(pid))
+
+    @property
+    def judged(self) -> int:
+        """How many corrections could be compared."""
+        return len(self._errors)
 
     def median_error(self) -> float:
         """Of the good ones, px."""
@@ -153,6 +165,7 @@ def run(seconds: float, share: float, rate: float, seed: int) -> Watch:
         with (
             CorrectionSubscriber(ends.corrections, config.stream) as corrections,
             StatusSubscriber(ends.status, config.stream) as statuses,
+            FrameSubscriber(ends.frames, config.stream, newest=False) as frames,
             ControlClient(ends.control) as control,
         ):
             control.ask("close")
@@ -160,6 +173,9 @@ def run(seconds: float, share: float, rate: float, seed: int) -> Watch:
             while time.monotonic() < end:
                 time.sleep(0.02)
                 children.check()
+                while (taken := frames.receive(0)) is not None:
+                    if taken.frame is not None:
+                        watch.frame(taken.frame)
                 while (event := events.receive(0)) is not None:
                     watch.recount.event(event)
                 while (got := corrections.receive(0)) is not None:
@@ -207,6 +223,7 @@ def report(watch: Watch, seconds: float, share: float, rate: float, seed: int) -
         f"| loop at each status | {dict(watch.closed)} |",
         f"| states of corrections | {dict(watch.states)} |",
         f"| ledger | {ledger} |",
+        f"| good corrections whose truth is known | {watch.judged} |",
         "",
         "| process | memory after 10 %, MiB | at the end | descriptors | threads |",
         "|---|---|---|---|---|",

@@ -39,6 +39,7 @@ __all__ = [
     "load_wisdom",
     "next_fast_len",
     "plan",
+    "plans_made",
     "rfftn",
     "save_wisdom",
     "wisdom_path",
@@ -53,6 +54,7 @@ FUNCTION_SECONDS = 1.0  # the planner's limit for a function form: its size may 
 
 _log = logging.getLogger(__name__)
 _planner = threading.RLock()
+_made = 0  # plans, with or without wisdom
 _wisdom_read = False
 _keep_wisdom = True  # on disk, and what is there is taken
 
@@ -253,6 +255,11 @@ def cached_plans() -> list[PlanFacts]:
     return sorted((plan.facts for plan in list(_alive)), key=lambda facts: -facts.nbytes)
 
 
+def plans_made() -> int:
+    """How many plans have been made in this process, from wisdom or anew: none when warm."""
+    return _made
+
+
 def next_fast_len(n: int) -> int:
     """The smallest size from `n` up that FFTW is quick at: a product of 2, 3, 5, 7, and one 11 or 13 at most."""
     import pyfftw
@@ -284,6 +291,8 @@ def _planned(
     """An FFTW plan over all axes of `source`: from wisdom, or else by planning, which overwrites both arrays."""
     import pyfftw
 
+    global _made
+    _made += 1
     if threads < 1:
         raise ValueError(f"a transform takes at least one thread, not {threads}")
     make = functools.partial(

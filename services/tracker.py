@@ -14,7 +14,7 @@ import msgspec
 
 from rtreg import build
 from rtreg.errors import ConfigError, DeviceError, RtregError
-from rtreg.fft import wisdom_text
+from rtreg.fft import plans_made, wisdom_text
 from rtreg.io.actuators import where
 from rtreg.io.config import Config, load
 from rtreg.io.facts import numerics
@@ -31,6 +31,7 @@ from rtreg.io.sockets import (
     StatusPublisher,
 )
 from rtreg.io.systemd import Watchdog
+from rtreg.kernels._jit import specialisations
 from rtreg.live.bookkeeper import Bookkeeper
 from rtreg.live.engine import RUNAWAY
 from rtreg.live.kind import CHANGED_AFTER
@@ -51,6 +52,11 @@ class Sockets(NamedTuple):
     results: ResultPublisher
     status: StatusPublisher
     control: ControlServer
+
+
+def made() -> dict[str, int]:
+    """What a warm tracker makes no more of."""
+    return {"plans": plans_made(), "kernels": specialisations()}
 
 
 class Warmth:
@@ -154,6 +160,7 @@ class Loop:
         ny, nx = frame_shape
         self._books.engine.warm_up((ny, nx), dtype)
         quiet()
+        self._books.note(made=made())
         self._warmth.add((frame_shape, dtype))
 
     def run(self, stop: Stop) -> None:
@@ -202,6 +209,7 @@ class Loop:
         if now - self._told >= STATUS_NS:
             self._told = now
             books.rate(now)
+            books.note(made=made())
             sockets.status.send(books.status(now))
             gc.collect(0)  # what little cyclic garbage a second leaves, since the collector is off
         request = sockets.control.poll()

@@ -14,6 +14,8 @@ Scalar = float | np.floating[Any]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_kernels: list[Any] = []  # all of them, for `specialisations`
+
 
 def jit(function: F) -> F:
     """Compile a kernel with numba.
@@ -30,4 +32,10 @@ def jit(function: F) -> F:
     """
     fastmath = {"reassoc", "contract", "nsz", "arcp", "afn"}
     compiled: F = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=fastmath)(function)
+    _kernels.append(compiled)
     return compiled
+
+
+def specialisations() -> int:
+    """How many times a kernel has been compiled, or read from disk, for argument types of its own: none when warm."""
+    return sum(len(kernel.signatures) for kernel in _kernels)

@@ -279,6 +279,7 @@ def test_a_changed_configuration_is_read_again_without_losing_the_lock(launch, f
         last = rig.ask("status")
         assert last["controller"]["gain"] == 0.4
         assert last["pauses"]["collections"][2] == before["pauses"]["collections"][2]  # no full one since it was warm
+        assert last["made"] == before["made"]
     finally:
         rig.close()
     assert service.stop() == 0
