@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from rtreg.errors import ConfigError, RtregError
 from rtreg.io.extras import need
+from rtreg.version import __version__
 
 __all__ = ["in_cluster", "in_processes"]
 
@@ -79,9 +80,25 @@ def in_cluster(work: Work[T], chunks: Sequence[int], address: str) -> Iterator[t
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         raise ConfigError(f"no Dask scheduler can be used at {address}: {error}") from None
     with client:
-        if not client.scheduler_info()["workers"]:
-            raise ConfigError(f"the Dask scheduler at {address} has no workers; start some: dask worker {address}")
+        _check_workers(client, address)
         yield from _results(client, distributed, work, chunks)
+
+
+def _check_workers(client: Any, address: str) -> None:
+    """Refuse a cluster without workers, and workers that would not measure as this rtreg does."""
+    if not client.scheduler_info()["workers"]:
+        raise ConfigError(f"the Dask scheduler at {address} has no workers; start some: dask worker {address}")
+    try:
+        versions: dict[str, str] = client.run(_version)
+    except ImportError as error:
+        raise ConfigError(f"workers of {address} cannot import rtreg: install {__version__} there ({error})") from None
+    others = {worker: version for worker, version in versions.items() if version != __version__}
+    if others:
+        raise ConfigError(f"workers of {address} have another rtreg than this, {__version__}: {others}")
+
+
+def _version() -> str:
+    return __version__
 
 
 def _results(client: Any, distributed: Any, work: Work[T], chunks: Sequence[int]) -> Iterator[tuple[int, T]]:
