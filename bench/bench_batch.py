@@ -6,7 +6,7 @@ Makes a stack of noisy uint16 frames that wander (kept in the folder for the nex
 it on one core, on two, and on a local Dask cluster of two workers, which is started beforehand. Times are of the whole
 command, from its start to the table on disk, the best of some repeats in turn; "start" is the same command on the first
 16 frames. scikit-image sees evenly spaced frames of the same stack, in one process, and its time is scaled up. rms
-errors are against the truth.
+errors are against the truth. CPU time is that of the command and its processes; a cluster's is not seen.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import argparse
 import csv
 import math
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -58,11 +59,12 @@ def command(stack: Path, reference: Path, out: Path, *more: object) -> list[str]
     return [sys.executable, "-m", "rtreg", "batch", "--overwrite", *map(str, words)]
 
 
-def timed(*given: object) -> float:
-    """Seconds of one command."""
-    begin = time.perf_counter()
+def timed(*given: object) -> tuple[float, float]:
+    """Seconds of one command by the clock, and of CPU time."""
+    begin, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command(*given), check=True, capture_output=True)
-    return time.perf_counter() - begin
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.perf_counter() - begin, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def rms(out: Path, truth: np.ndarray) -> float:
@@ -74,17 +76,18 @@ def rms(out: Path, truth: np.ndarray) -> float:
 
 def peer(
     stack: Path, reference: Path, truth: np.ndarray, count: int, normalization: str | None, upsample: int
-) -> tuple[float, float]:
-    """Seconds a frame and rms error of scikit-image on evenly spaced frames."""
+) -> tuple[float, float, float]:
+    """Seconds a frame by the clock and of CPU time, and rms error, of scikit-image on evenly spaced frames."""
     frames, image = np.load(stack, mmap_mode="r"), np.load(reference)
     picked = np.linspace(0, len(frames) - 1, count).astype(int)
-    errors, begin = [], time.perf_counter()
+    errors, begin, before = [], time.perf_counter(), time.process_time()
     for k in picked:
         (dy, dx), _, _ = phase_cross_correlation(
             image, frames[k], normalization=normalization, upsample_factor=upsample
         )
         errors.append((-dx - truth[k, 0], -dy - truth[k, 1]))
-    return (time.perf_counter() - begin) / count, math.sqrt(np.mean(np.square(errors)))
+    rms_error = math.sqrt(np.mean(np.square(errors)))
+    return (time.perf_counter() - begin) / count, (time.process_time() - before) / count, rms_error
 
 
 def killed(stack: Path, reference: Path, out: Path, frames: int) -> int:
@@ -121,10 +124,10 @@ def main() -> None:
     np.save(few, np.load(stack, mmap_mode="r")[:16])
     outs = {name: options.folder / f"{name}.csv" for name in ("one", "two", "dask", "killed", "few")}
     timed(few, reference, outs["few"], "--jobs", 1)  # compiles and plans
-    best: dict[str, tuple[float, float, float]] = {}
+    best: dict[str, tuple[float, ...]] = {}
 
-    def keep(title: str, seconds: float, start: float, error: float) -> None:
-        best[title] = min(best.get(title, (math.inf, 0.0, 0.0)), (seconds, start, error))
+    def keep(title: str, *found: float) -> None:
+        best[title] = min(best.get(title, (math.inf,)), found)
 
     with LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster:
         ways = (
@@ -134,17 +137,21 @@ def main() -> None:
         )
         for _ in range(options.repeats):
             for name, title, more in ways:
-                start, seconds = timed(few, reference, outs["few"], *more), timed(stack, reference, outs[name], *more)
-                keep(f"rtreg batch, {title}", seconds, start, rms(outs[name], truth))
+                start, _ = timed(few, reference, outs["few"], *more)
+                seconds, cpu = timed(stack, reference, outs[name], *more)
+                keep(
+                    f"rtreg batch, {title}", seconds, start, math.nan if name == "dask" else cpu, rms(outs[name], truth)
+                )
     for _ in range(options.repeats):
         for normalization, upsample in (("phase", 10), (None, 10), (None, 100)):
-            each, error = peer(stack, reference, truth, options.peer_frames, normalization, upsample)
+            each, cpu, error = peer(stack, reference, truth, options.peer_frames, normalization, upsample)
             title = f"scikit-image, normalization={normalization}, upsample {upsample}, 1 core"
-            keep(title, each * options.frames, 0.0, error)
+            keep(title, each * options.frames, 0.0, cpu * options.frames, error)
     print(f"\n{options.frames} frames of {options.size}², uint16\n")
-    print("| | s | of them start | frames/s | rms error, px |\n|---|--:|--:|--:|--:|")
-    for title, (seconds, start, error) in best.items():
-        print(f"| {title} | {seconds:.1f} | {start:.1f} | {options.frames / seconds:.0f} | {error:.4f} |")
+    print("| | s | of them start | frames/s | CPU s | rms error, px |\n|---|--:|--:|--:|--:|--:|")
+    for title, (seconds, start, cpu, error) in best.items():
+        rate = options.frames / seconds
+        print(f"| {title} | {seconds:.1f} | {start:.1f} | {rate:.0f} | {cpu:.1f} | {error:.4f} |")
     print()
     killed(stack, reference, outs["killed"], options.frames)
     tables = [path.read_bytes() for name, path in outs.items() if name != "few"]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+import rtreg.fft as fft
 from rtreg.batch.aligned import Aligned
 from rtreg.batch.finder import Finder
 from rtreg.batch.rows import ROW, Rows, row, table
@@ -48,6 +49,7 @@ class _Chunks:
     size: int
     aligned: Aligned | None
     interpolation: Interpolation
+    wisdom: str = ""
 
     def __len__(self) -> int:
         return -(-len(self.archive) // self.size)
@@ -61,15 +63,19 @@ class _Chunks:
         start, stop = self.span(chunk)
         return stop - start
 
-    def rehearse(self) -> None:
-        """Have FFTW plan once, here: workers that each measured for themselves could round differently."""
+    def rehearse(self) -> str:
+        """Have FFTW plan, once and here, and return how: whoever measured for himself could round differently."""
         self.finder.start()(self.finder.reference)
         if self.aligned:
             align(self.finder.reference, (0.5, 0.5), interpolation=self.interpolation)
+        return fft.wisdom_text()
 
     def __call__(self, chunk: int) -> Rows:
         """Measure the frames of a chunk, from nothing, so that no chunk depends on another; write them aligned."""
-        start, stop = self.span(chunk)
+        with fft.borrowed_wisdom(self.wisdom):
+            return self._measure(*self.span(chunk))
+
+    def _measure(self, start: int, stop: int) -> Rows:
         measure = self.finder.start()
         rows = np.zeros(stop - start, ROW)
         out = np.full((stop - start if self.aligned else 0, *self.archive.shape), np.nan, np.float32)
@@ -193,8 +199,8 @@ def _measure(
             rows[slice(*chunks.span(chunk))] = found
     done = resumed = total - sum(chunks.count(chunk) for chunk in missing)
     progress(done, total)
-    if missing and scheduler is None:
-        chunks.rehearse()
+    if missing:
+        chunks = replace(chunks, wisdom=store.text("wisdom.json", chunks.rehearse))
     results = (
         in_processes(chunks, missing, jobs or _cores()) if scheduler is None else in_cluster(chunks, missing, scheduler)
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,15 @@ class Store:
         """Keep a finished chunk: on the disk, under its name, only when it is complete."""
         with replacing(self._path(chunk)) as partial, open(partial, "wb") as file:
             np.save(file, rows, allow_pickle=False)
+
+    def text(self, name: str, make: Callable[[], str]) -> str:
+        """What `make` returned when it was asked for first: the same for every run that goes on with these chunks."""
+        path = self.folder / name
+        if not path.exists():
+            text = make()
+            with replacing(path) as partial:
+                partial.write_text(text, encoding="utf-8")
+        return path.read_text(encoding="utf-8")
 
     def clear(self) -> None:
         """Forget the finished chunks."""

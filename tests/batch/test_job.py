@@ -8,6 +8,7 @@ import pytest
 import tifffile
 import zarr
 
+import rtreg.fft as fft
 from rtreg.batch import batch
 from rtreg.batch.finder import Finder
 from rtreg.batch.store import Store
@@ -107,6 +108,19 @@ def test_a_run_that_ended_early_goes_on(tmp_path, files, finder, stack):
     assert (tmp_path / "t.csv").read_bytes() == (tmp_path / "u.csv").read_bytes()
     read = tifffile.imread if stack.endswith("tif") else lambda path: zarr.open_array(path / "frames", mode="r")[:]
     np.testing.assert_array_equal(read(tmp_path / stack), read(tmp_path / f"u{stack}"))
+
+
+def test_a_run_that_goes_on_transforms_as_it_began(tmp_path, files, finder, monkeypatch):
+    with pytest.raises(Stop):
+        batch(files, tmp_path / "t.csv", finder=finder, chunk=4, jobs=1, progress=stop_after(12))
+    monkeypatch.setattr("rtreg.batch.job.fft.wisdom_text", lambda: pytest.fail("it has planned anew"))
+    borrowed, lend = [], fft.borrowed_wisdom
+    monkeypatch.setattr("rtreg.batch.job.fft.borrowed_wisdom", lambda text: borrowed.append(text) or lend(text))
+    (kept,) = (tmp_path / "t.csv.chunks").glob("*/wisdom.json")
+    text = kept.read_text()
+    batch(files, tmp_path / "t.csv", finder=finder, chunk=4, jobs=1)
+    assert borrowed == [text] * 3
+    assert "fftw" in text
 
 
 def test_what_was_done_with_other_options_or_files_is_not_used(tmp_path, files, finder, scene):
