@@ -145,6 +145,11 @@ class Registrar:
         variance = noise.total / np.float32(self._frames if noisy else 1.0)
         return middle(self._reference, variance, self._good, noisy=noisy)
 
+    @property
+    def information_left(self) -> float:
+        """Part of the reference's gradient energy that is signal and not its noise, 0 to 1, as of the last search."""
+        return self._tracker.information_left
+
     def set_reference(
         self,
         reference: npt.ArrayLike,

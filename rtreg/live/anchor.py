@@ -18,7 +18,10 @@ Image = npt.NDArray[Any]
 
 RAMP_SHARE = 4  # of the time between two measurements goes by while the output follows the last one
 PRIOR_WEIGHT = 4.0  # measurements that the first guess of the walk counts for
-LEFT_OVER = 0.5  # of what the mean is found to walk between two measurements: how well one of them knows its place
+PRIOR = 1.0 / 1024.0  # of a frame's variance: that first guess, between what stars and textures do
+# variances in units of the mean square by which the mean is found elsewhere than the last time. The first is more than
+# 1/2 because two successive means share most of their frames, and with them the error of their place
+ONE_FINDING, ONE_ROUND = 1.3, 1.0
 LEAST_LIKENESS = 0.7  # of the mean and the anchor: below, the scene has become another and says little of its place
 
 
@@ -37,6 +40,8 @@ class Anchor:
         Whether the output is to be corrected for the walk; if not it is only reported.
     frame_variance : float
         Of a frame's position on one axis, px².
+    change : float
+        Variance of the step that the zero makes when frames are first compared with a mean instead of the anchor, px².
 
     Notes
     -----
@@ -48,15 +53,17 @@ class Anchor:
     anchors: the place (`_base`) and the variance of the present one.
     """
 
-    def __init__(self, image: Image, registrar: Registrar, *, every: int, correct: bool, frame_variance: float) -> None:
+    def __init__(
+        self, image: Image, registrar: Registrar, *, every: int, correct: bool, frame_variance: float, change: float
+    ) -> None:
         self.image, self._registrar = image, registrar
         self._every, self._ramp, self._correct = every, max(1, every // RAMP_SHARE), correct
         self.now = self.target = self._part = self._base = Shift(0.0, 0.0)
         self._left = 0
         self._since = 0
-        self._innovation = PRIOR_WEIGHT * frame_variance / 256.0
+        self._innovation = PRIOR_WEIGHT * PRIOR * frame_variance
         self._count = PRIOR_WEIGHT
-        self._carried = 0.0
+        self._carried = change
         self.hand_overs = 0
 
     @property
@@ -75,7 +82,8 @@ class Anchor:
     @property
     def _unknown(self) -> float:
         """Variance of where the mean stands against where it was last found, px²."""
-        return (LEFT_OVER + (1.0 - LEFT_OVER) * self._since / self._every) * self._innovation / self._count
+        found = ONE_FINDING if self._correct else 0.0  # what is only reported has the error of the finding in it
+        return (found + ONE_ROUND * self._since / self._every) * self._innovation / self._count
 
     def snapshot(self) -> dict[str, Any]:
         """All of it but the policy; the image is the one in use."""

@@ -121,10 +121,12 @@ class QualityGate:
 
     def _answers_not(self, estimate: Estimate, asked: Shift, now: int) -> bool:
         last, shift = self._jump.last, estimate.shift
-        believed = self._jump.candidate is not None
-        expected = shift if last is None else Shift(last.dx + asked.dx, last.dy + asked.dy)
-        if last is not None and (believed or distance(shift, expected) > FOUND_ANEW):
-            self._answer.suspect(shift, expected, anew=believed)
+        if last is not None:
+            believed = self._jump.candidate is not None
+            expected = Shift(last.dx + asked.dx, last.dy + asked.dy)
+            # neither where it was nor where it was told to go (a loop without an actuator is not suspected)
+            if believed or min(distance(shift, last), distance(shift, expected)) > FOUND_ANEW:
+                self._answer.suspect(shift, expected, anew=believed)
         return self._answer.fails(shift, asked, now, self.timeout)
 
     @property

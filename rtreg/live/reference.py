@@ -13,7 +13,7 @@ import msgspec
 import numpy.typing as npt
 
 from rtreg.errors import FrameError
-from rtreg.estimators.registrar import Registrar
+from rtreg.estimators.registrar import LEAST_INFORMATION, Registrar
 from rtreg.live.anchor import Anchor
 from rtreg.live.policy import ReferencePolicy
 from rtreg.live.rolling import Rolling, RollingMean, WindowMean
@@ -101,7 +101,7 @@ class Reference:
             self._rolling = self._new_rolling(image, 1)
             self._rolling.restore(state["rolling"])
         if state["anchor"] is not None:
-            self._anchor = self._new_anchor(image, 1.0, 0.0)
+            self._anchor = self._new_anchor(image, 1.0, 0.0, 0.0)
             self._anchor.restore(state["anchor"])
 
     def info(self) -> ReferenceInfo:
@@ -267,15 +267,20 @@ class Reference:
         frames = self._rolling.frames
         self._zero = _scaled(estimate.covariance, 1.0 / (frames + 1.0))
         (xx, _), (_, yy) = estimate.covariance
-        return self._new_anchor(self._rolling.image, frames, 0.5 * (xx + yy) * frames / (frames + 1.0))
+        variance = 0.5 * (xx + yy) * frames / (frames + 1.0)
+        # the group's noise is in its gradients, too: in the cleaner ones of the mean, its place is another one
+        assert self.registrar is not None
+        clean = max(LEAST_INFORMATION, self.registrar.information_left)
+        return self._new_anchor(self._rolling.image, frames, variance, variance / frames * (1.0 - clean) / clean)
 
-    def _new_anchor(self, image: Image, frames: float, frame_variance: float) -> Anchor:
+    def _new_anchor(self, image: Image, frames: float, frame_variance: float, change: float) -> Anchor:
         return Anchor(
             image,
             self._registrar(image, frames, calibrated=True),
             every=self._policy.anchor_every,
             correct=self._policy.policy == "anchored",
             frame_variance=frame_variance,
+            change=change,
         )
 
     def _renew(self) -> None:

@@ -1,6 +1,6 @@
 """Means of aligned frames that roll on with the stream. Frames come in batches, so that the reference changes a few
 times a second and not with each frame; every pixel knows by itself how many frames it has seen, so that a field that
-drifts is learnt where it had no data before, and kept where it has none now."""
+drifts is learnt where it comes into view, and forgotten where it has left it."""
 
 from __future__ import annotations
 
@@ -94,7 +94,9 @@ class RollingMean(Rolling):
         self._most = min(self._most + count, memory)
         weight = count / self._most
         self.frames = 1.0 / ((1.0 - weight) ** 2 / self.frames + weight**2 / count)
-        self._seen = np.minimum(self._seen + batch.count, np.float32(memory))
+        # what is out of view is forgotten at the rate at which the rest is renewed: it may have changed
+        missed = np.float32(weight) * (1.0 - batch.count / np.float32(count))
+        self._seen = np.minimum(self._seen * (1.0 - missed) + batch.count, np.float32(memory))
         fresh = batch.sum - batch.count * self._mean
         self._mean += np.divide(fresh, self._seen, out=np.zeros_like(fresh), where=batch.count > 0)
         self.image = np.where(self._seen >= np.float32(KNOWN_FROM * self._most), self._mean, np.float32(np.nan))

@@ -251,6 +251,14 @@ def test_a_place_that_was_followed_all_along_need_not_move():
         assert stream.give(dx=0.5, asked=Shift(-0.2, 0.0)) is Verdict.OK
 
 
+def test_a_loop_without_an_actuator_is_not_suspected():
+    """Nothing moves the image, but nothing has jumped either: whoever watches sees the shift and the commands."""
+    stream = Stream()
+    for k in range(300):
+        place = 5.0 * math.sin(0.05 * k)
+        assert stream.give(dx=place, asked=Shift(-0.4 * place, 0.0)) is Verdict.OK
+
+
 # -- all of it --------------------------------------------------------------------------------------------------------
 
 
