@@ -75,6 +75,10 @@ def in_cluster(work: Work[T], chunks: Sequence[int], address: str) -> Iterator[t
         No dask.distributed here, or no scheduler there.
     """
     distributed = need("distributed", "batch", "a Dask cluster")
+    if address.startswith("tls://") and not distributed.Security().tls_client_cert:
+        raise ConfigError(
+            f"{address} needs certificates in Dask's configuration, distributed.comm.tls: see docs/batch.md"
+        )
     try:
         client = distributed.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TypeError, RuntimeError) as error:

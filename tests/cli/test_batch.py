@@ -160,6 +160,10 @@ def test_the_first_frame_is_the_reference_unless_another_is_given(folder, tmp_pa
             ["short.npy", "--out", "t.csv", "--scheduler", "nonsense://x"],
             "no Dask scheduler can be used at nonsense://x",
         ),
+        (
+            ["short.npy", "--out", "t.csv", "--scheduler", "tls://127.0.0.1:9"],
+            "needs certificates in Dask's configuration",
+        ),
         (["short.npy", "--out", "t.csv", "--method", "dft", "--gain", "1"], "--gain goes with --method gn"),
         (["short.npy", "--out", "t.csv", "--reference", "long.npy"], "holds 2400 images; one is needed"),
     ],
