@@ -11,6 +11,7 @@ from rtreg.io.actuators import Actuator, Decision, halt, send
 from rtreg.io.config import Config
 from rtreg.io.realtime import Stop, quiet
 from rtreg.io.sockets import CorrectionSubscriber, DeviceClient
+from rtreg.io.systemd import Watchdog
 from rtreg.records import Command
 from rtreg.services.journal import Journal
 
@@ -53,11 +54,16 @@ def run(actuator: Actuator, corrections: CorrectionSubscriber, hand: Hand, stop:
 
     Of several that wait only the newest counts: the next frame measures what an unmade move has left.
     """
+    watchdog = Watchdog()
+    watchdog.ready(f"acting on {corrections.endpoint}")
     while not stop:
         correction = corrections.newest(WAIT_MS)
         if correction is not None:
             hand.take(actuator.decide(correction, time.monotonic_ns()), correction.result.command)
-        hand.take(actuator.watch(time.monotonic_ns()))
+        now = time.monotonic_ns()
+        hand.take(actuator.watch(now))
+        watchdog.feed(now)
+    watchdog.stopping()
 
 
 def main(config: Config) -> int:

@@ -93,8 +93,9 @@ def test_a_unit_is_hardened_and_restarts(path):
     assert service["ProtectSystem"] == "strict"
 
 
-def test_the_tracker_has_a_watchdog():
-    service = sections(next(path for path in UNITS if "track" in path.name))["Service"]
+@pytest.mark.parametrize("verb", ["track", "actuate"])
+def test_what_closes_the_loop_has_a_watchdog(verb):
+    service = sections(next(path for path in UNITS if verb in path.name))["Service"]
     assert service["Type"] == "notify"
     assert int(service["WatchdogSec"]) > 1
 
