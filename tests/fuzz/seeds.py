@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from samples import RESULT
 
 from fuzz.targets import join
 from rtreg.io import wire
@@ -13,31 +14,14 @@ from rtreg.io.config import shipped
 from rtreg.io.recordings.writer import RecordingWriter
 from rtreg.records import (
     Checkpoint,
-    Command,
     Delivery,
-    Estimate,
     Frame,
     Intake,
     Order,
-    ReferenceInfo,
-    Result,
-    State,
     Tick,
-    Verdict,
 )
 
 FRAME = Frame(pixels=np.arange(12, dtype="<u2").reshape(3, 4), stream="cam", epoch=1, seq=2, t_ns=3, gain=1.5)
-RESULT = Result(
-    stream="cam",
-    epoch=1,
-    seq=2,
-    t_ns=3,
-    state=State.LOCKED,
-    estimate=Estimate(),
-    verdict=Verdict.OK,
-    command=Command(),
-    reference=ReferenceInfo(),
-)
 
 
 def parts(made: list[wire.Buffer]) -> list[bytes]:

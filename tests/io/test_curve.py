@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import zmq
 from processes import until
+from samples import RESULT
 
 from rtreg.errors import WireError
 from rtreg.io.keys import Keyring, Role
@@ -28,29 +29,12 @@ from rtreg.io.sockets import (
 )
 from rtreg.io.wire import topic
 from rtreg.records import (
-    Command,
     Delivery,
-    Estimate,
     Frame,
-    ReferenceInfo,
-    Result,
-    State,
-    Verdict,
 )
 
 ANY = "tcp://127.0.0.1:*"
 FRAME = Frame(pixels=np.arange(90_000, dtype=np.uint16).reshape(300, 300))
-RESULT = Result(
-    stream="cam",
-    epoch=1,
-    seq=2,
-    t_ns=3,
-    state=State.LOCKED,
-    estimate=Estimate(),
-    verdict=Verdict.OK,
-    command=Command(),
-    reference=ReferenceInfo(),
-)
 
 
 class Host:

@@ -13,6 +13,7 @@ import msgpack
 import numpy as np
 import pytest
 import zmq
+from samples import RESULT
 
 from rtreg.errors import ConfigError, WireError
 from rtreg.io import sockets
@@ -20,31 +21,14 @@ from rtreg.io.address import resolve
 from rtreg.io.realtime import host_id
 from rtreg.io.security import Guard
 from rtreg.records import (
-    Command,
     Delivery,
-    Estimate,
     Frame,
     Order,
-    ReferenceInfo,
-    Result,
-    State,
     Tick,
-    Verdict,
 )
 
 ANY = "tcp://127.0.0.1:*"
 SMALL = Frame(pixels=np.zeros((4, 4), np.uint8))
-RESULT = Result(
-    stream="cam",
-    epoch=1,
-    seq=2,
-    t_ns=3,
-    state=State.LOCKED,
-    estimate=Estimate(),
-    verdict=Verdict.OK,
-    command=Command(),
-    reference=ReferenceInfo(),
-)
 
 
 def until(condition, seconds=10.0):
