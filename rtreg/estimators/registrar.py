@@ -148,7 +148,7 @@ class Registrar:
     @property
     def information_left(self) -> float:
         """Part of the reference's gradient energy that is signal and not its noise, 0 to 1, as of the last search."""
-        return self._tracker.information_left
+        return float(self._tracker.information_left)
 
     def set_reference(
         self,
