@@ -153,7 +153,7 @@ def batch(
     if aligned is not None:
         path = Aligned.check(aligned)
         stack = Aligned(path.absolute(), (len(archive), *archive.shape), chunk, key)
-    _refuse_existing([out, *(stack.outputs() if stack else ())], overwrite)
+    _check_outputs([out, *(stack.outputs() if stack else ())], archive, overwrite)
     chunks = _Chunks(archive, finder, chunk, stack, interpolation)
     store = Store(out, key)
     try:
@@ -178,9 +178,12 @@ def _digest(archive: Archive, finder: Finder, chunk: int, aligned: Any, interpol
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
 
-def _refuse_existing(paths: Sequence[Path], overwrite: bool) -> None:
-    for path in paths:
-        if path.exists() and not overwrite:
+def _check_outputs(paths: Sequence[Path], archive: Archive, overwrite: bool) -> None:
+    """Refuse to write over what is there, unless that is wanted, and over an input always."""
+    for path in filter(Path.exists, paths):
+        if any(path.samefile(file) for file in archive.paths):
+            raise ConfigError(f"{path} is one of the inputs; choose another name for the output")
+        if not overwrite:
             raise ConfigError(f"{path} exists; remove it, choose another name, or allow it to be overwritten")
 
 

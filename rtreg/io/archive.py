@@ -117,13 +117,17 @@ class Archive:
                 return
             yield self.files[k], max(start, begin) - begin, min(stop, ends[k]) - begin
 
+    @property
+    def paths(self) -> list[Path]:
+        """The files and folders, whole: without what is inside of an HDF5 file or a recording."""
+        return [file_of(os.path.join(self.folder, file)) for file in self.files]
+
     def fingerprint(self) -> list[tuple[str, int, int, int]]:
-        """(path, images, bytes, time of last change in ns) of every file: not the content, but what it hangs on."""
+        """(name, images, bytes, time of last change in ns) of every file: not the content, but what it hangs on."""
         facts = []
-        for name, count in zip(self.files, self.counts, strict=True):
-            path = file_of(os.path.join(self.folder, name))
+        for name, path, count in zip(self.files, self.paths, self.counts, strict=True):
             parts = sorted(path.iterdir()) if path.is_dir() else [path]
             for part in parts:
                 found = part.stat()
-                facts.append((str(part), count, found.st_size, found.st_mtime_ns))
+                facts.append((f"{name} {part}", count, found.st_size, found.st_mtime_ns))
         return facts

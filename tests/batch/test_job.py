@@ -203,6 +203,13 @@ def test_outputs_are_not_overwritten_unless_asked(tmp_path, files, finder):
     assert len(rows(tmp_path / "t.csv")) == COUNT
 
 
+def test_an_input_is_never_written_over(tmp_path, files, finder):
+    before = (tmp_path / "b.tif").read_bytes()
+    with pytest.raises(ConfigError, match=r"b\.tif is one of the inputs"):
+        batch(files, tmp_path / "t.csv", finder=finder, aligned=tmp_path / "b.tif", overwrite=True)
+    assert (tmp_path / "b.tif").read_bytes() == before
+
+
 def test_two_runs_on_one_output_are_one_too_many(tmp_path, files, finder):
     held = Store(tmp_path / "t.csv", "another")
     with pytest.raises(ConfigError, match="another process is at work"):

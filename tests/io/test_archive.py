@@ -1,5 +1,6 @@
 """Many files as one sequence: any stretch of it is what reading them all would have given."""
 
+import h5py
 import numpy as np
 import pytest
 
@@ -62,6 +63,13 @@ def test_the_fingerprint_tells_a_changed_file(files, tmp_path):
     assert Archive.of(files).fingerprint() == before
     np.save(tmp_path / "d" / "f2.npy", np.zeros((4, 5), np.uint8))
     assert Archive.of(files).fingerprint() != before
+
+
+def test_the_fingerprint_tells_stacks_in_one_file_apart(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["one"], file["two"] = np.zeros((2, 4, 5)), np.ones((2, 4, 5))
+    one, two = (Archive.of([f"{tmp_path}/a.h5:/{name}"]).fingerprint() for name in ("one", "two"))
+    assert one != two
 
 
 def test_no_files_at_all():
