@@ -31,7 +31,7 @@ from rtreg.io.recordings.scan import (
 )
 from rtreg.records import Frame
 
-__all__ = ["Recording", "files_of"]
+__all__ = ["Recording", "files_of", "mapped"]
 
 SUFFIX: Final = ".mcap"
 
@@ -50,18 +50,23 @@ class _Index:
     damage: list[Damage] = field(default_factory=list)
 
 
+def mapped(path: Path) -> memoryview:
+    """The bytes of a file, mapped into memory; `RecordingError` if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except ValueError:  # an empty file cannot be mapped
+        return memoryview(b"")
+    except OSError as error:
+        raise RecordingError(f"{path}: {error.strerror}") from None
+
+
 class _File:
     """One file, mapped into memory: its index, and its chunks when asked for."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            with open(path, "rb") as file:
-                self.data = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        except ValueError:  # an empty file cannot be mapped
-            self.data = memoryview(b"")
-        except OSError as error:
-            raise RecordingError(f"{path}: {error.strerror}") from None
+        self.data = mapped(path)
         summary = end_of(self.data)
         self.closed = summary > 0
         self.index = self._from_summary(summary) if summary else self._from_scan()
@@ -111,8 +116,9 @@ class _File:
             if isinstance(record, Channel):
                 index.channels[record.id] = record.topic
             else:
-                topic = index.channels.get(record.channel_id, "")
-                index.counts[topic] = index.counts.get(topic, 0) + 1
+                topic = index.channels.get(record.channel_id)
+                if topic is not None:
+                    index.counts[topic] = index.counts.get(topic, 0) + 1
                 times.append(record.log_time)
         index.chunks.append((found.begin, found.end))
         index.spans[found.begin] = (min(times, default=0), max(times, default=0))
@@ -134,7 +140,12 @@ class _File:
             if isinstance(record, Channel):
                 self.index.channels.setdefault(record.id, record.topic)
             else:
-                found.append((self.index.channels[record.channel_id], record))
+                topic = self.index.channels.get(record.channel_id)
+                if topic is None:
+                    raise RecordingError(
+                        f"{self.path}: at byte {begin}: of which stream is lost; `rtreg rec recover` finds it out"
+                    )
+                found.append((topic, record))
         return found
 
     def count(self, begin: int, end: int, topic: str) -> int:
