@@ -37,7 +37,7 @@ from rtreg.services.journal import Journal
 
 WAIT_S = 0.1  # a stop is noticed at least this often
 LINGER_NS = 500_000_000  # after a stop: for what those who stop with us have yet to say
-ASK_AGAIN_NS = 2_000_000_000  # for a checkpoint that has not come
+ASK_AGAIN_NS = 1_000_000_000  # for a checkpoint that has not come
 SPACE_NS = 500_000_000  # between two looks at the disk
 LARGEST_CHECKPOINT = 512 * MIB
 MIN_ROOM = 64 * MIB  # for messages that are no frames
