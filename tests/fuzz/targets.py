@@ -38,6 +38,9 @@ class Device:
         assert all(isinstance(value, float) for value in u)
         return u
 
+    def stop(self):
+        return (0.0, 0.0)
+
 
 def split(data: bytes, count: int) -> list[bytes]:
     """Parts of a message: a length in two bytes before each but the last."""

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from fuzz.mutate import mutations
 from fuzz.seeds import seeds
-from fuzz.targets import TARGETS
+from fuzz.targets import TARGETS, Device
+from rtreg.io.feeds import Feed
 
 CORPUS = Path(__file__).resolve().parent / "corpus"
 STORED = sorted(path for path in CORPUS.glob("*/*") if path.is_file())
@@ -50,3 +51,8 @@ def test_a_hundred_thousand_bad_inputs(name):
     refused = Counter(map(TARGETS[name], mutations(seeds()[name], 10_000, 12)))
     print(name, dict(refused))
     assert sum(refused.values()) == 10_000
+
+
+def test_the_device_of_the_control_target_has_all_that_a_feed_can_do():
+    wanted = {name for name in vars(Feed) if not name.startswith("_")} - {"next_frame", "describe", "close"}
+    assert wanted <= set(dir(Device))
