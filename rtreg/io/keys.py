@@ -115,14 +115,14 @@ class Keyring:
 
     def _read_key(self, file: str) -> str:
         path = self.folder / file
-        _check_private(path, path.lstat(), stat.S_ISREG)
+        _check_private(path, path.lstat())
         key = path.read_text("ascii", "replace").strip()
         if not _KEY.match(key):
             raise ConfigError(f"{path}: not a key in Z85 (40 characters)")
         return key
 
     def _check_folder(self) -> None:
-        _check_private(self.folder, self.folder.lstat(), stat.S_ISDIR)
+        _check_private(self.folder, self.folder.lstat(), is_folder=True)
 
     @staticmethod
     def _check_name(name: str) -> None:
@@ -142,7 +142,7 @@ class Keyring:
         except FileNotFoundError:
             return []
         self._check_folder()
-        _check_private(self._list, found, stat.S_ISREG)
+        _check_private(self._list, found)
         if found.st_size > LARGEST_LIST:
             raise ConfigError(f"{self._list}: {found.st_size} bytes; at most {LARGEST_LIST}")
         lines = self._list.read_text("ascii", "replace").splitlines()
@@ -192,8 +192,8 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW, 0o600)
 
 
-def _check_private(path: Path, found: os.stat_result, is_kind: object) -> None:
+def _check_private(path: Path, found: os.stat_result, *, is_folder: bool = False) -> None:
     """Refuse what others can read or write, or what is not what it should be."""
-    mode = 0o700 if is_kind is stat.S_ISDIR else 0o600
-    if not callable(is_kind) or not is_kind(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+    is_kind, mode = (stat.S_ISDIR, 0o700) if is_folder else (stat.S_ISREG, 0o600)
+    if not is_kind(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise ConfigError(f"{path} must be yours and closed to others; run: chmod {mode:o} {path}")

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import threading
 import time
-from typing import Any, Final
+from typing import Final
 
 import zmq
 import zmq.utils.z85
@@ -93,7 +93,7 @@ class _Doorkeeper(threading.Thread):
             self._socket.close()
 
     def _answer(self, parts: list[bytes]) -> tuple[list[bytes], bool]:
-        version, request, domain, _, _, mechanism, *rest = [*parts, *[b""] * 6][: max(6, len(parts))]
+        version, request, domain, _, _, mechanism, *rest = parts
         credentials = self._domains.get(domain)
         key = zmq.utils.z85.encode(rest[0]).decode("ascii") if len(rest) == 1 and len(rest[0]) == 32 else ""
         if mechanism == b"CURVE" and key and credentials and _role(credentials, key) is not Role.NONE:
@@ -103,7 +103,7 @@ class _Doorkeeper(threading.Thread):
 
 
 @functools.cache
-def _doorkeeper() -> Any:
+def _doorkeeper() -> _Doorkeeper:
     """The one of this process, running."""
     keeper = _Doorkeeper()
     keeper.start()
