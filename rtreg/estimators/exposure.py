@@ -70,6 +70,13 @@ class Exposure:
         if n_bad and not self.refusal:
             prepare.patch(self.work, self.bad, n_bad, self._scratch_mask)
 
+    def reject(self, more: Image) -> None:
+        """Also these pixels (flat indices) of a frame that was looked at are bad."""
+        self.bad[self.n_bad : self.n_bad + more.size] = more
+        self.n_bad += more.size
+        self.work.reshape(-1)[more] = 0.0
+        prepare.patch(self.work, self.bad, self.n_bad, self._scratch_mask)
+
     @property
     def refusal(self) -> Verdict:
         """Flags of a frame that cannot be measured at all; OK for one that can. Masked pixels are no fault of it."""

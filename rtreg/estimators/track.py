@@ -31,8 +31,10 @@ from rtreg.kernels import box, bspline, follow, gauss_newton, prepare
 Image = npt.NDArray[Any]
 
 MAX_PASSES = 20
+MIRROR_ERROR = 0.7  # of a pixel on the border, between it and the next; falling by the spline's pole from there
 MIRROR_FELT = 8  # px from the border: so far a bright star cut by it shows in the residual
 FILL_REACH = 2  # px: so far a filled pixel is felt in the spline
+INTERPOLATION_ERROR = 0.01  # of a pixel's distance from the mean
 LEAST_JUDGING = 200  # pixels that a chi² needs to say something
 LEAST_KEPT = 0.1  # of a diagonal after its noise is taken out: stated noise above the real must not break the fit
 WAVES = (np.arange(4096) + 0.5) * np.pi / 4096  # radians a px, up to Nyquist
@@ -75,7 +77,7 @@ class Tracker:
         What frames are interpolated with.
     tiled : bool
         Look at tiles alone where that pays. Not for frames that all have bad pixels, nor while noise is learnt from
-        residuals: those take the whole frame.
+        residuals, nor to see outliers: those take the whole frame.
 
     Notes
     -----
@@ -128,6 +130,7 @@ class Tracker:
         self._state = np.zeros(follow.STATE)
         self._state[follow.GUESS] = self.mean  # the offset of the last frame: where the next one's is looked for
         self._lost = np.zeros((4, 4))
+        self._border_error: Image | None = None
         self.information_left = 1.0
         self.fit = Fit()
 
@@ -435,7 +438,22 @@ class Tracker:
         bspline.sample(self.coefficients, -fit.dy, -fit.dx, np.float32(math.nan), out)
         out *= np.float32(fit.scale)
         out += np.float32(fit.offset)
-        out[in_frame][self._judging[in_reference] == 0.0] = np.nan
+        out[in_frame][self.weights[in_reference] == 0.0] = np.nan
+
+    def expect(self, model: Image, variance: Image) -> None:
+        """`predict` into `model`, and into `variance` how far a pixel may be from it, its interpolation included."""
+        fit, cut = self.fit, self._cut
+        assert cut is not None
+        self.predict(model)
+        in_frame, in_reference = _overlap(self.shape, round(fit.dy), round(fit.dx))
+        quiet, light = follow.brightness(fit.scale, fit.offset - fit.scale * self.mean, cut.facts)
+        np.multiply(np.float32(INTERPOLATION_ERROR), model - np.float32(fit.offset), out=variance)
+        np.square(variance, out=variance)
+        variance[in_frame] += np.float32(quiet) * self._noise.quiet[in_reference]
+        variance[in_frame] += np.float32(light) * self._noise.light[in_reference]
+        if self._border_error is None:
+            self._border_error = _mirror_error(self._templates[0])
+        variance[in_frame] += np.float32(fit.scale**2) * np.square(self._border_error[in_reference])
 
     def squares(self, work: Image, bad: Image) -> tuple[Image, Image, float]:
         """Squared residuals of the last fit, what the noise can be learnt from. Allocates: not for every frame.
@@ -484,7 +502,7 @@ class Tracker:
         model = np.empty(self.shape, np.float32)
         self.predict(model)
         in_frame, in_reference = _overlap(self.shape, round(self.fit.dy), round(self.fit.dx))
-        weights, frame = self.weights[in_reference], work[in_frame]
+        weights, frame = self._judging[in_reference], work[in_frame]
         left = np.nan_to_num((frame - model[in_frame]) * np.sqrt(weights))
         products = float(np.sum(left[:, 1:] * left[:, :-1]) + np.sum(left[1:] * left[:-1]))
         total = float(np.sum(weights))
@@ -525,6 +543,18 @@ def _judging(weights: Image, good: Image) -> Image:
         box.box_sum(~good, FILL_REACH, near)
         out[near > 0.5] = 0.0
     return out if np.count_nonzero(out) > LEAST_JUDGING else weights
+
+
+def _mirror_error(image: Image) -> Image:
+    """How wrong a spline may be near the border, for going on mirrored beyond it; (ny, nx) float32."""
+    error = np.zeros_like(image)
+    for turned, out in ((image, error), (image.T, error.T)):
+        for lines, target in ((turned, out), (turned[::-1], out[::-1])):
+            edge = np.pad(np.abs(lines[0]), 1, mode="edge")
+            worst = MIRROR_ERROR * np.maximum.reduce((edge[:-2], edge[1:-1], edge[2:]))
+            for k in range(min(MIRROR_FELT, len(lines))):
+                np.maximum(target[k], worst * abs(bspline.POLE) ** k, out=target[k])
+    return error
 
 
 def _overlap(shape: tuple[int, int], dy: int, dx: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
