@@ -407,3 +407,31 @@ def variance_line(counts, squares, signals, rounds):
         elif p < 0:
             p, q = 0.0, np.sum(weights * signals * squares) / np.sum(weights * signals**2)
     return p, q
+
+
+# -- bad pixels (rtreg.kernels.inpaint) -------------------------------------------------------------------------------
+
+
+def autocorrelation(h):
+    """Of a small square filter: (2 n - 1, 2 n - 1), symmetric and positive definite."""
+    n = len(h)
+    padded = np.pad(h, n - 1)
+    return np.array([[np.sum(h * padded[j : j + n, i : i + n]) for i in range(2 * n - 1)] for j in range(2 * n - 1)])
+
+
+def inpaint(image, bad, kernel):
+    """The values of the bad pixels (flat indices) at which the filtered image vanishes there, by solving for them."""
+    ny, nx = image.shape
+    r = len(kernel) // 2
+    equations, right = np.zeros((len(bad), len(bad))), np.zeros(len(bad))
+    for row, p in enumerate(bad):
+        for j in range(-r, r + 1):
+            for i in range(-r, r + 1):
+                q = np.clip(p // nx + j, 0, ny - 1) * nx + np.clip(p % nx + i, 0, nx - 1)
+                if q in bad:
+                    equations[row, list(bad).index(q)] += kernel[j + r, i + r]
+                else:
+                    right[row] -= kernel[j + r, i + r] * image.flat[q]
+    out = image.astype(float)
+    out.flat[bad] = np.linalg.solve(equations, right)
+    return out

@@ -13,6 +13,7 @@ from rtreg.errors import ConfigError, FrameError
 from rtreg.estimators import centroid
 from rtreg.estimators.acquire import DETECTION, Peak, Searcher
 from rtreg.estimators.exposure import Exposure
+from rtreg.estimators.fill import fill
 from rtreg.estimators.noise_map import NoiseMap
 from rtreg.estimators.robust import ROUNDS, Outliers
 from rtreg.estimators.significance import middle, significant
@@ -240,9 +241,11 @@ class Registrar:
         if float(np.ptp(work[good])) == 0.0:
             raise FrameError(f"the reference is constant ({float(work[good][0]):g}): there is nothing to follow in it")
         bad = np.flatnonzero(~good).astype(np.int32)
+        self._doubt = np.zeros(self.shape, np.float32)
         if bad.size:
             work.reshape(-1)[bad] = 0.0
             prepare.patch(work, bad, bad.size, np.zeros(self.shape, bool))
+            self._doubt = fill(work, good)
         self._reference, self._good, self._frames = work, good, frames
         self._searcher: Searcher | None = None
         self._tracker = self._new_tracker()
@@ -251,6 +254,8 @@ class Registrar:
         """A tracker for the reference as it is; the pixels it uses are its own choice, or `everywhere` a given one."""
         self._noise_map.guess(self._reference, self._good, self._frames)
         noise = self._noise_map.of(self._reference, self._frames)
+        if self._noise_map.known:
+            noise = noise._replace(quiet=noise.quiet + self._doubt)
         # noise that is not known yet cannot be taken out of the reference
         frames = self._frames if self._noise_map.known else math.inf
         self._star: centroid.Star | None = None
@@ -308,6 +313,7 @@ class Registrar:
         return {
             "reference": self._reference,
             "good": self._good,
+            "doubt": self._doubt,
             "frames": self._frames,
             "searcher": self._searcher is not None,
             "start": tuple(self._start),
@@ -327,7 +333,9 @@ class Registrar:
 
         Raises `FrameError` when the images in it are not of this registrar's shape.
         """
-        self._reference, self._good = (self._image(state[n], t) for n, t in (("reference", "f4"), ("good", "?")))
+        self._reference, self._good, self._doubt = (
+            self._image(state[n], t) for n, t in (("reference", "f4"), ("good", "?"), ("doubt", "f4"))
+        )
         self._frames = float(state["frames"])
         self._noise_map.restore(state["noise"])
         self._contrast, self._baseline = float(state["contrast"]), float(state["baseline"])

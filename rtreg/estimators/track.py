@@ -31,6 +31,8 @@ from rtreg.kernels import box, bspline, follow, gauss_newton, prepare
 Image = npt.NDArray[Any]
 
 MAX_PASSES = 20
+MAX_REFILLS = 40
+SETTLED = 0.03  # of a sigma: a step that changes the fillings no more
 MIRROR_ERROR = 0.7  # of a pixel on the border, between it and the next; falling by the spline's pole from there
 MIRROR_FELT = 8  # px from the border: so far a bright star cut by it shows in the residual
 FILL_REACH = 2  # px: so far a filled pixel is felt in the spline
@@ -330,10 +332,12 @@ class Tracker:
             if ended == gauss_newton.FAILED or max(abs(at[0] - dy), abs(at[1] - dx)) > reach:
                 break
             cut = self._ready(*at, whole)
-            if cut is None or (ended == gauss_newton.CONVERGED and cut.grid.window.holds(*at)):
+            if cut is None:
+                break
+            if ended == gauss_newton.CONVERGED and cut.grid.window.holds(*at) and self._settled(frame):
                 break
             passes = int(state[gauss_newton.PASSES])
-            if passes >= MAX_PASSES:
+            if passes >= (MAX_REFILLS if frame.n_bad else MAX_PASSES):
                 break
             cut.compile(frame)
             # bad pixels are refilled after every pass
@@ -346,6 +350,12 @@ class Tracker:
         )
         fit.in_range = not self._window_at(fit.dy, fit.dx).empty
         return fit
+
+    def _settled(self, frame: Exposure) -> bool:
+        """Whether bad pixels are filled with what the fit now says: those in a star's core slow it down."""
+        state = self._state
+        variance = min(state.item(follow.XX), state.item(follow.YY))
+        return not frame.n_bad or not state.item(gauss_newton.STEP) ** 2 > SETTLED**2 * variance
 
     def _read(self, found: list[float], converged: bool) -> Fit:
         """The state as a `Fit`."""

@@ -1,0 +1,57 @@
+"""A reference's bad pixels: what they must have been, and how far that may be wrong.
+
+No optics make detail finer than their point-spread function, so good neighbours foretell a bad pixel: to a tenth of
+what their mean misses where a star is. What is still wrong there is in the spline about it, and counts as noise.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rtreg.kernels import box, bspline, inpaint
+
+Image = npt.NDArray[Any]
+
+REACH = 4  # px: neighbours that are asked
+FWHM = 2.5  # px: of the sharpest optics that are foretold well
+FLOOR = 1e-3  # of the power at frequency 0: what any image may have in fine detail
+ROUNDS = 20
+NEAR = 2  # px: a bad pixel with no good one so near is in the middle of nowhere, and stays as it is
+WRONG = 0.1  # of what the neighbours' mean missed, for a pixel alone; as much again for each three bad ones about it
+RESPONSE = np.array([math.sqrt(3.0) * abs(float(bspline.POLE)) ** abs(k) for k in range(-6, 7)], np.float32)
+
+
+def fill(image: Image, good: Image) -> Image:
+    """Fill the bad pixels of `image` (ny, nx) float32, in which they hold a first guess.
+
+    Returns the variance that the doubt about them adds to the pixels about them, (ny, nx) float32.
+    """
+    about = np.empty(image.shape, np.float32)
+    box.box_sum(good, NEAR, about)
+    known = np.flatnonzero(~good & (about > 0.5)).astype(np.int32)
+    flat = image.reshape(-1)
+    before = flat[known]
+    inpaint.inpaint(image, known, known.size, _kernel(), ROUNDS)
+    box.box_sum(~good, 1, about)
+    wrong = np.zeros(image.shape, np.float32)
+    wrong.reshape(-1)[known] = WRONG * (1.0 + about.reshape(-1)[known] / 3.0) * np.abs(flat[known] - before)
+    bspline.convolve(wrong, RESPONSE, RESPONSE, False, wrong)
+    return np.square(wrong)
+
+
+@functools.cache
+def _kernel() -> Image:
+    """One over the power that an image may have, as a filter on pixels."""
+    n = 64
+    f2 = np.add.outer(np.fft.fftfreq(n) ** 2, np.fft.fftfreq(n) ** 2)
+    sigma = FWHM / math.sqrt(8.0 * math.log(2.0))
+    spectrum = 1.0 / (np.exp(-((2.0 * math.pi * sigma) ** 2) * f2) + FLOOR)
+    kernel = np.fft.fftshift(np.fft.ifft2(spectrum).real)
+    inside = slice(n // 2 - REACH, n // 2 + REACH + 1)
+    kernel = kernel[inside, inside]
+    return np.asarray(kernel - kernel.mean(), np.float32)  # any level may be in an image
