@@ -1,113 +1,176 @@
 """Time per frame of the estimator beside its peers and one forward FFT, in one run on one pinned thread.
 
-    python bench/bench_estimator.py [--sizes 64 128 256 512 1024] [--repeats 60]
+    python bench/bench_estimator.py [--sizes 64 ... 2048] [--repeats 200] [--scenes granulation stars] [--png FILE]
 
 Every method sees the same uint16 frames, each moved by another sub-pixel shift of about 0.1 px, as a closed loop would
-show them. Medians; ratios to one forward float32 FFTW transform (MEASURE) of the frame carry over between machines,
-microseconds do not. The last columns say how far from the truth each method was on these very frames.
+show them; "search, any shift" by up to a quarter of the frame, with the fit that follows. Medians; ratios to one
+forward float32 FFTW transform (MEASURE) of the frame carry over between machines, microseconds do not. The last table
+says how far from the truth each method was on these very frames. Peers that are not installed are left out.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib
 import math
-import os
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
-from skimage.registration import phase_cross_correlation
+from machine import describe, pin, plot, table
 
 import rtreg.fft as fft
 from rtreg import NoiseModel, Registrar, Shift
 from rtreg.simulate import Scene
 
 READ_NOISE = 5.0
-Measure = Callable[[np.ndarray], tuple[float, float]]
+COUNT = 12
+SECONDS = 4.0  # a method is given no more than that at each size
+FLOOR = "forward FFT (FFTW, float32)"
+Image = np.ndarray[Any, Any]
+Measure = Callable[[Image], tuple[float, float]]
 
 
-def exposures(size: int, count: int) -> tuple[np.ndarray, list[np.ndarray], list[Shift]]:
-    """A clean reference, noisy uint16 frames of it, and their true shifts."""
+class Series(NamedTuple):
+    """A clean reference, noisy frames of it, and their true shifts."""
+
+    reference: Image
+    frames: list[Image]
+    shifts: list[Shift]
+
+
+def exposures(size: int, kind: str = "granulation", far: bool = False) -> Series:
+    """Frames moved by about 0.1 px, or `far`: by up to a quarter of the frame."""
     rng = np.random.default_rng(size)
-    scene = Scene("granulation", (size, size), seed=1, peak=4000.0)
-    shifts = [Shift(*rng.normal(0.0, 0.1, 2)) for _ in range(count)]
+    margin = size // 4 + 16
+    scene = Scene(kind, (size, size), seed=1, peak=4000.0, margin=max(64, margin))
+    draw = (lambda: rng.uniform(-size / 4, size / 4, 2)) if far else (lambda: rng.normal(0.0, 0.1, 2))
+    shifts = [Shift(*draw()) for _ in range(COUNT)]
     frames = []
     for shift in shifts:
         mean = scene.render(shift).astype(float)
         frames.append(np.rint(rng.poisson(mean) + rng.normal(0.0, READ_NOISE, mean.shape)).clip(0).astype(np.uint16))
-    return scene.render(Shift(0.0, 0.0)).copy(), frames, shifts
+    return Series(scene.render(Shift(0.0, 0.0)).copy(), frames, shifts)
 
 
-def methods(reference: np.ndarray) -> dict[str, Measure]:
-    """What is timed: from a frame to (dx, dy); the transform gives none."""
+def ours(reference: Image) -> dict[str, Measure]:
+    """The estimator, and what it is compared with first of all."""
     noise = NoiseModel(gain=1.0, read_noise=READ_NOISE)
     track = Registrar(reference, noise=noise, reference_frames=math.inf)
-    search = Registrar(reference, noise=noise, reference_frames=math.inf, method="fft")
+    quintic = Registrar(reference, noise=noise, reference_frames=math.inf, order=5)
     plan = fft.plan(reference.shape, np.float32)
-    small = reference.astype(np.float32)
 
-    def transform(frame: np.ndarray) -> tuple[float, float]:
+    def transform(_: Image) -> tuple[float, float]:
         plan.forward()
         return math.nan, math.nan
 
-    def phase(frame: np.ndarray) -> tuple[float, float]:
-        (dx, dy), _ = cv2.phaseCorrelate(small, frame.astype(np.float32))
-        return dx, dy
-
-    def skimage(frame: np.ndarray) -> tuple[float, float]:
-        (dy, dx), _, _ = phase_cross_correlation(reference, frame, upsample_factor=100)
-        return -dx, -dy
+    def read(frame: Image) -> tuple[float, float]:
+        np.sum(frame, dtype=np.uint32)
+        return math.nan, math.nan
 
     return {
-        "forward FFT (FFTW, float32)": transform,
+        FLOOR: transform,
+        "read the frame (np.sum)": read,
         "rtreg, tracking": lambda frame: tuple(track.measure(frame).shift),
-        "rtreg, search on every frame": lambda frame: tuple(search.measure(frame).shift),
-        "cv2.phaseCorrelate": phase,
-        "scikit-image, upsample 100": skimage,
+        "rtreg, tracking, order 5": lambda frame: tuple(quintic.measure(frame).shift),
     }
 
 
-def timed(measure: Measure, frames: list[np.ndarray], shifts: list[Shift], repeats: int) -> tuple[float, float]:
+def peers(reference: Image) -> dict[str, Measure]:
+    """Other packages' ways, those that are installed."""
+    found: dict[str, Measure] = {}
+    small = reference.astype(np.float32)
+    with contextlib.suppress(ImportError):
+        import cv2
+
+        cv2.setNumThreads(1)
+        criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 50, 1e-5)
+
+        def ecc(frame: Image) -> tuple[float, float]:
+            warp = np.eye(2, 3, dtype=np.float32)
+            _, warp = cv2.findTransformECC(small, frame.astype(np.float32), warp, cv2.MOTION_TRANSLATION, criteria)
+            return float(warp[0, 2]), float(warp[1, 2])
+
+        found["cv2.phaseCorrelate"] = lambda frame: cv2.phaseCorrelate(small, frame.astype(np.float32))[0]
+        found["cv2.findTransformECC"] = ecc
+    with contextlib.suppress(ImportError):
+        from skimage.registration import phase_cross_correlation
+
+        def skimage(frame: Image) -> tuple[float, float]:
+            (dy, dx), _, _ = phase_cross_correlation(reference, frame, upsample_factor=100)
+            return -dx, -dy
+
+        found["scikit-image, upsample 100"] = skimage
+    with contextlib.suppress(ImportError):
+        stackreg = importlib.import_module("pystackreg").StackReg(2)
+
+        def stack(frame: Image) -> tuple[float, float]:
+            matrix = stackreg.register(reference, frame)
+            return float(matrix[0, 2]), float(matrix[1, 2])
+
+        found["pystackreg, translation"] = stack
+    with contextlib.suppress(ImportError):
+        seed = importlib.import_module("image_registration")
+        found["image_registration.register_images, 100"] = lambda frame: seed.register_images(
+            reference, frame.astype(float), usfac=100
+        )[:2]
+    return found
+
+
+def timed(measure: Measure, series: Series, repeats: int) -> tuple[float, float]:
     """Median time, us, and rms error, px, over the frames."""
-    measure(frames[0])
+    measure(series.frames[0])
     times, errors = [], []
+    begun = time.perf_counter()
     for k in range(repeats):
-        frame, shift = frames[k % len(frames)], shifts[k % len(frames)]
+        frame, shift = series.frames[k % COUNT], series.shifts[k % COUNT]
         start = time.perf_counter_ns()
         dx, dy = measure(frame)
         times.append((time.perf_counter_ns() - start) / 1e3)
         errors += [dx - shift.dx, dy - shift.dy]
+        if time.perf_counter() - begun > SECONDS and k >= 4:
+            break
     return statistics.median(times), math.sqrt(statistics.fmean(e * e for e in errors))
+
+
+def search(size: int, kind: str, repeats: int) -> tuple[float, float]:
+    """Median time and error of a search with the fit that follows it, wherever the frame is."""
+    series = exposures(size, kind, far=True)
+    noise = NoiseModel(gain=1.0, read_noise=READ_NOISE)
+    registrar = Registrar(series.reference, noise=noise, reference_frames=math.inf, method="fft")
+    return timed(lambda frame: tuple(registrar.measure(frame).shift), series, repeats)
 
 
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256, 512, 1024])
-    parser.add_argument("--repeats", type=int, default=60)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256, 512, 1024, 2048])
+    parser.add_argument("--repeats", type=int, default=200)
+    parser.add_argument("--scenes", nargs="+", default=["granulation", "stars"])
+    parser.add_argument("--png", help="write the ratios of the first scene as a picture")
     options = parser.parse_args()
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    cv2.setNumThreads(1)
-    rows: dict[str, list[tuple[float, float]]] = {}
-    for size in options.sizes:
-        reference, frames, shifts = exposures(size, 12)
-        for name, measure in methods(reference).items():
-            slow = name.startswith("scikit") or size >= 1024
-            repeats = max(5, options.repeats // 6) if slow else options.repeats
-            rows.setdefault(name, []).append(timed(measure, frames, shifts, repeats))
-    floor = [time_us for time_us, _ in next(iter(rows.values()))]
-    heads = " | ".join(f"{size}²" for size in options.sizes)
-    for title, cell in (
-        ("time / one forward FFT", lambda row, k: f"{row[k][0] / floor[k]:.2f}"),
-        ("time a frame, us", lambda row, k: f"{row[k][0]:.0f}"),
-        ("rms error, px", lambda row, k: "" if math.isnan(row[k][1]) else f"{row[k][1]:.4f}"),
-    ):
-        print(f"\n| {title} | {heads} |\n|---|{'--:|' * len(options.sizes)}")
-        for name, row in rows.items():
-            print(f"| {name} | {' | '.join(cell(row, k) for k in range(len(options.sizes)))} |")
+    pin()
+    print(describe())
+    for kind in options.scenes:
+        rows: dict[str, list[tuple[float, float]]] = {}
+        for size in options.sizes:
+            series = exposures(size, kind)
+            for name, measure in {**ours(series.reference), **peers(series.reference)}.items():
+                rows.setdefault(name, []).append(timed(measure, series, options.repeats))
+            rows.setdefault("rtreg, search, any shift", []).append(search(size, kind, max(24, options.repeats // 4)))
+        heads = [f"{size}²" for size in options.sizes]
+        floor = [microseconds for microseconds, _ in rows[FLOOR]]
+        ratios = {n: [t / f for (t, _), f in zip(row, floor, strict=True)] for n, row in rows.items()}
+        title = f"{kind}: time / one forward FFT"
+        print(f"\n{table(title, heads, {n: [f'{r:.3g}' for r in row] for n, row in ratios.items()})}")
+        print(f"\n{table('time a frame, us', heads, {n: [f'{t:.4g}' for t, _ in row] for n, row in rows.items()})}")
+        known = {n: [f"{e:.4f}" for _, e in row] for n, row in rows.items() if not math.isnan(row[0][1])}
+        print(f"\n{table('rms error, px', heads, known)}", flush=True)
+        if options.png and kind == options.scenes[0]:
+            plot(options.png, options.sizes, ratios, "frame, px a side", "time / one forward FFT of the frame")
 
 
 if __name__ == "__main__":

@@ -1,102 +1,169 @@
 """Latency of the whole path over real sockets, beside a bare relay of the same frames in the same run.
 
-    python bench/bench_service.py [--seconds 20] [--size 128] [--rate 500] [--relay-seconds 5]
+    python bench/bench_service.py [--sizes 64 128 256 512] [--rates 4000 1000 ...] [--seconds 10] [--feeds tcp shm]
 
-The relay is pyzmq alone: the demo's camera publishes, one subscriber reads the hand-over time in the header and takes
-the time. It runs before and after `rtreg demo`, so that a machine that grows busier shows. "above the relay" is what
-rtreg adds, estimator included.
+The camera, the tracker and this observer are processes of their own. The relay takes the tracker's place and is pyzmq
+alone: a SUB reads each frame, a PUB passes its header's hand-over time on, this process takes the time. "added" is what
+rtreg adds to that, estimator included. Rates are kept without loss when "lost" and "skipped" are 0.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import multiprocessing
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import msgpack
 import numpy as np
 import zmq
+from machine import describe, table
 
 PERCENTILES = (50, 99, 99.9, 100)
+HEADS = ("p50", "p99", "p99.9", "max")
+SETTLE_S = 3.0
 
 
-def relay(size: int, rate: float, seconds: float) -> np.ndarray:
-    """One-way times of the camera's frames to a bare subscriber, us."""
-    ports = [_free_port(), _free_port()]
-    settings = [
-        f"endpoints.frames=tcp://127.0.0.1:{ports[0]}",
-        f"endpoints.device=tcp://127.0.0.1:{ports[1]}",
-        f"scene.shape=[{size}, {size}]",
-        f"camera.rate_hz={rate}",
-    ]
-    command = [sys.executable, "-m", "rtreg", "camera", "simulated"]
-    command += [part for setting in settings for part in ("--set", setting)]
-    subscriber = zmq.Context.instance().socket(zmq.SUB)
-    subscriber.setsockopt(zmq.SUBSCRIBE, b"f/")
-    subscriber.connect(f"tcp://127.0.0.1:{ports[0]}")
-    camera = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    try:
-        times, end = [], None
-        while end is None or time.monotonic() < end:
-            if end is None and camera.poll() is not None:
-                raise SystemExit(f"the camera ended: {camera.stderr.read()}")
-            if not subscriber.poll(1000):
-                continue
-            _, header, _ = subscriber.recv_multipart(copy=False)
-            now = time.monotonic_ns()
-            end = end or time.monotonic() + seconds
-            times.append((now - msgpack.unpackb(header.buffer)["mono_ns"]) / 1e3)
-    finally:
-        camera.terminate()
-        camera.communicate(timeout=10)
-        subscriber.close(0)
-    return np.array(times[10:])
-
-
-def demo(size: int, rate: float, seconds: float) -> dict:
-    """The demo's own summary."""
-    command = [sys.executable, "-m", "rtreg", "demo", "--json", "--no-view"]
-    command += ["--size", str(size), "--rate", f"{rate:g}", "--seconds", f"{seconds:g}"]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-
-
-def main() -> None:
-    """Run relay, demo, relay and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=int, default=128)
-    parser.add_argument("--rate", type=float, default=500.0)
-    parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("--relay-seconds", type=float, default=5.0)
-    options = parser.parse_args()
-    before = relay(options.size, options.rate, options.relay_seconds)
-    summary = demo(options.size, options.rate, options.seconds)
-    after = relay(options.size, options.rate, options.relay_seconds)
-    bare = np.percentile(np.concatenate([before, after]), PERCENTILES)
-    print(f"{options.size}² at {options.rate:g} Hz, {summary['frames']} frames: lost {summary['lost']}, ", end="")
-    print(f"skipped {summary['skipped']}, rejected {summary['rejected']}; us\n")
-    print("| | p50 | p99 | p99.9 | max |\n|---|--:|--:|--:|--:|")
-    print(_row("bare relay, before", np.percentile(before, PERCENTILES)))
-    print(_row("bare relay, after", np.percentile(after, PERCENTILES)))
-    for name, stage in summary["latency_us"].items():
-        print(_row(name, [stage[key] for key in ("p50", "p99", "p999", "max")]))
-    total = summary["latency_us"]["total"]
-    print(_row("total above the relay", np.array([total["p50"], total["p99"], total["p999"], total["max"]]) - bare))
-    x, y = summary["measure_rms_px"]
-    print(f"\nmeasured to {x:.4f}, {y:.4f} px rms, reported {summary['sigma_px']:.4f};", end=" ")
-    print(f"open loop {summary['open_loop_rms_px']:.3f} px, closed {summary['closed_loop_rms_px']:.3f} px")
-
-
-def _row(name: str, values: object) -> str:
-    return f"| {name} | " + " | ".join(f"{value:.0f}" for value in np.asarray(values)) + " |"
-
-
-def _free_port() -> int:
+def free_port() -> int:
+    """A port nobody has."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def settings(feed: str, size: int, rate: float) -> list[str]:
+    """Arguments of a camera and a tracker on ports of their own; frames over tcp or shared memory."""
+    names = ("frames", "corrections", "control", "status", "device")
+    ends = {name: f"tcp://127.0.0.1:{free_port()}" for name in names}
+    if feed == "shm":
+        ends["frames"] = f"shm://bench{free_port()}"
+    given = [f"endpoints.{name}={address}" for name, address in ends.items()]
+    given += [f"scene.shape=[{size}, {size}]", f"camera.rate_hz={rate}", "controller.closed=false"]
+    return [part for setting in given for part in ("--set", setting)]
+
+
+def endpoint(arguments: list[str], name: str) -> str:
+    """The value of one of them."""
+    (found,) = (a.partition("=")[2] for a in arguments if a.startswith(f"endpoints.{name}="))
+    return found
+
+
+@contextmanager
+def process(verb: str, arguments: list[str]) -> Iterator[None]:
+    """An `rtreg` process, once it has said that it is ready; ended at the end."""
+    command = [sys.executable, "-m", "rtreg", verb, "simulated", *arguments]
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        assert child.stderr is not None
+        for line in child.stderr:
+            if "ready" in line:
+                break
+        else:
+            raise SystemExit(f"rtreg {verb} ended before it was ready")
+        yield
+    finally:
+        child.terminate()
+        child.communicate(timeout=15)
+
+
+def pass_on(frames: str, out: str, shared: bool) -> None:
+    """The bare relay: a SUB and a PUB; over shared memory, with the copy of the pixels that a reader makes."""
+    context = zmq.Context()
+    source, sink = context.socket(zmq.SUB), context.socket(zmq.PUB)
+    source.setsockopt(zmq.SUBSCRIBE, b"f/")
+    source.connect(frames)
+    sink.bind(out)
+    fetch = None
+    if shared:
+        from rtreg.io.shm import Reader
+
+        fetch = Reader().get
+    while True:
+        _, header, pixels = source.recv_multipart(copy=False)
+        if fetch is not None:
+            fetch(pixels.buffer)
+        sink.send_multipart([b"c/", header.bytes])
+
+
+def observe(address: str, seconds: float, hand_over: str) -> np.ndarray:
+    """Times from a frame's hand-over to the arrival of what follows from it, us."""
+    subscriber = zmq.Context.instance().socket(zmq.SUB)
+    subscriber.setsockopt(zmq.SUBSCRIBE, b"c/")
+    subscriber.connect(address)
+    times, begin, end = [], time.monotonic() + SETTLE_S, time.monotonic() + SETTLE_S + seconds
+    while time.monotonic() < end:
+        if not subscriber.poll(500):
+            continue
+        body = msgpack.unpackb(subscriber.recv_multipart()[1])
+        now = time.monotonic_ns()
+        sent = body["mono_ns"] if hand_over == "mono_ns" else body["lat"]["sent"]
+        if sent and time.monotonic() > begin:
+            times.append((now - sent) / 1e3)
+    subscriber.close(0)
+    return np.percentile(times or [np.nan], PERCENTILES)
+
+
+def relayed(feed: str, size: int, rate: float, seconds: float) -> np.ndarray:
+    """Percentiles of the bare relay."""
+    from rtreg.io.address import resolve
+
+    arguments, out = settings(feed, size, rate), f"tcp://127.0.0.1:{free_port()}"
+    frames = resolve(endpoint(arguments, "frames"))
+    relay = multiprocessing.get_context("spawn").Process(target=pass_on, args=(frames, out, feed == "shm"), daemon=True)
+    relay.start()
+    try:
+        with process("camera", arguments):
+            return observe(out, seconds, "mono_ns")
+    finally:
+        relay.terminate()
+        relay.join(10)
+
+
+def tracked(feed: str, size: int, rate: float, seconds: float) -> tuple[np.ndarray, dict]:
+    """Percentiles of the service, and its own accounts."""
+    from rtreg.io.sockets import ControlClient
+
+    arguments = settings(feed, size, rate)
+    with (
+        process("track", arguments),
+        process("camera", arguments),
+        ControlClient(endpoint(arguments, "control")) as control,
+    ):
+        time.sleep(SETTLE_S)
+        before = control.ask("status")
+        found = observe(endpoint(arguments, "corrections"), seconds, "lat")
+        after = control.ask("status")
+    counts = {name: after["ledger"][name] - before["ledger"][name] for name in ("received", "lost", "skipped")}
+    return found, {**counts, "latency": after["latency_us"]}
+
+
+def main() -> None:
+    """Run relay, service, relay for each size, and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256, 512])
+    parser.add_argument("--rates", type=float, nargs="+", default=[1000.0, 1000.0, 500.0, 200.0])
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--feeds", nargs="+", choices=("tcp", "shm"), default=["tcp", "shm"])
+    options = parser.parse_args()
+    print(describe())
+    for feed in options.feeds:
+        for size, rate in zip(options.sizes, options.rates, strict=True):
+            before = relayed(feed, size, rate, options.seconds / 2)
+            found, facts = tracked(feed, size, rate, options.seconds)
+            after = relayed(feed, size, rate, options.seconds / 2)
+            bare = np.minimum(before, after)
+            rows = {"bare relay, before": before, "bare relay, after": after, "rtreg": found, "added": found - bare}
+            for name, stage in facts["latency"].items():
+                rows[f"of which {name}"] = np.array([stage[key] for key in ("p50", "p99", "p999", "max")])
+            title = f"{feed}, {size}² at {rate:g} Hz, us"
+            print(f"\n{table(title, HEADS, {name: [f'{v:.0f}' for v in row] for name, row in rows.items()})}")
+            print(
+                f"\n{facts['received']} frames received, lost {facts['lost']}, skipped {facts['skipped']}", flush=True
+            )
 
 
 if __name__ == "__main__":

@@ -290,6 +290,11 @@ class Registrar:
         else:
             self._new_searcher()
 
+    def keep_up(self) -> None:
+        """Do now what a drift that goes on would make a `measure` do soon. Between frames, when there is time."""
+        if self.locked and self.method != "fft":
+            self._tracker.keep_up(self._start.dy, self._start.dx)
+
     def _new_searcher(self) -> Searcher:
         noise_filter, reference = self._tracker.noise_filter, self._reference
         if noise_filter is not None:

@@ -35,6 +35,7 @@ MAX_REFILLS = 40
 SETTLED = 0.03  # of a sigma: a step that changes the fillings no more
 MIRROR_ERROR = 0.7  # of a pixel on the border, between it and the next; falling by the spline's pole from there
 MIRROR_FELT = 8  # px from the border: so far a bright star cut by it shows in the residual
+AHEAD = 0.6  # of the slack: a drift that has come so far will soon need new templates
 FILL_REACH = 2  # px: so far a filled pixel is felt in the spline
 INTERPOLATION_ERROR = 0.01  # of a pixel's distance from the mean
 LEAST_JUDGING = 200  # pixels that a chi² needs to say something
@@ -183,6 +184,14 @@ class Tracker:
         if cut is not None:
             self._cut, self._cut_at = cut, (dy, dx, whole)
         return cut
+
+    def keep_up(self, dy: float, dx: float) -> None:
+        """Cut new templates now if a shift of (dy, dx), px, comes near the end of those there are."""
+        if self._cut is None or self._cut_at is None:
+            return
+        centre = self._cut.grid.window.centre
+        if max(abs(dy - centre[0]), abs(dx - centre[1])) > AHEAD * self.slack:
+            self.prepare_for(dy, dx, whole=self._cut_at[2])
 
     def _grid(self, window: Window, whole: bool) -> Grid:
         reach = self._spline.reach

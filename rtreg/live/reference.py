@@ -174,6 +174,8 @@ class Reference:
             self._renew()
         elif self._fresh is not None:
             self._roll(self._fresh)
+        if self.registrar is not None:
+            self.registrar.keep_up()
         self._fresh = None
 
     # -- making it --------------------------------------------------------------------------------------------------

@@ -278,6 +278,22 @@ def test_the_reason_of_a_lost_lock_is_kept(scene):
     assert "lost" in registrar.last_transition
 
 
+def test_a_drift_needs_no_new_templates_within_a_measurement_when_it_is_kept_up_with(scene, monkeypatch):
+    registrar = Registrar(clean(scene), noise=NOISE, reference_frames=math.inf)
+    registrar.measure(clean(scene))
+    inside, cuts = [False], []
+    tracker = registrar._tracker
+    cut = tracker.prepare_for
+    monkeypatch.setattr(tracker, "prepare_for", lambda *a, **k: cuts.append(inside[0]) or cut(*a, **k))
+    for k in range(1, 30):
+        inside[0] = True
+        assert registrar.measure(clean(scene, Shift(0.1 * k, -0.07 * k))).ok
+        inside[0] = False
+        registrar.keep_up()
+    assert 5 <= len(cuts) <= 12
+    assert not any(cuts)
+
+
 def test_method_fft_searches_every_frame(scene):
     registrar = Registrar(clean(scene), noise=NOISE, reference_frames=math.inf, method="fft")
     for shift in (Shift(0.4, 0.0), Shift(15.5, -9.0), Shift(-20.25, 7.0)):
