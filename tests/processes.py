@@ -21,10 +21,10 @@ def until(condition, seconds=60.0):
 class Service:
     """``rtreg VERB CONFIG`` in a process of its own; `said` is its stderr so far."""
 
-    def __init__(self, verb, config, overrides, log):
+    def __init__(self, verb, config, overrides, log, *words):
         self._log = log
         sets = [word for override in overrides for word in ("--set", override)]
-        command = [sys.executable, "-m", "rtreg", verb, str(config), *sets]
+        command = [sys.executable, "-m", "rtreg", verb, str(config), *words, *sets]
         with log.open("wb") as stderr:
             self.process = subprocess.Popen(command, stderr=stderr)
 

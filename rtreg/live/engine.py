@@ -48,7 +48,8 @@ class Engine:
     lost_after : float
         A lock that has been held for this long is LOST, s of receive time.
     stale_after : float
-        Without a frame for this long, or five frame periods if those are longer, the state is STALE, s.
+        Without a frame for this long, or five frame periods if those are longer, the state is STALE, s. It is said with
+        the next tick, within a second as it is.
     new_field_after : float or None
         When good frames have matched the reference nowhere for this long, s, another field is in view: a new reference
         is made of it, and takes over once it has proved itself. None to hold for ever, as with regions, which are of
@@ -72,7 +73,7 @@ class Engine:
         regions: RegionPolicy | None = None,
         stream: str = "cam",
         lost_after: float = 1.0,
-        stale_after: float = 1.0,
+        stale_after: float = 0.9,
         new_field_after: float | None = 1.0,
     ) -> None:
         times = {"lost_after": lost_after, "stale_after": stale_after, "new_field_after": new_field_after}
@@ -94,7 +95,7 @@ class Engine:
         self._kind = Kind()
         self._last: Frame | None = None
         self._good_ns = 0  # receive time of the last frame that was not held, or of the first since it is known
-        self._period_ns = 0
+        self._interval_ns = self._period_ns = 0  # between the last two frames; the shorter of the last two such
         self._problem = ""
         self._retuned: dict[str, Any] = {}  # what is no longer as configured
 
@@ -293,6 +294,7 @@ class Engine:
             "kind": self._kind.snapshot(),
             "last": None if last is None else {name: getattr(last, name) for name in _KEPT_OF_LAST},
             "good_ns": self._good_ns,
+            "interval_ns": self._interval_ns,
             "period_ns": self._period_ns,
             "problem": self._problem,
             "began": self._began,
@@ -315,6 +317,7 @@ class Engine:
         self._kind.restore(state["kind"])
         self._problem, self._began = str(state["problem"]), str(state["began"])
         self._good_ns, self._period_ns = int(state["good_ns"]), int(state["period_ns"])
+        self._interval_ns = int(state["interval_ns"])
         self._last = None if state["last"] is None else Frame(pixels=np.empty((0, 0)), **state["last"])
         if state["retuned"]:
             self._retune(**state["retuned"])
@@ -345,7 +348,9 @@ class Engine:
 
     def _note_time(self, frame: Frame) -> None:
         if self._last is not None:
-            self._period_ns = max(0, frame.recv_mono_ns - self._last.recv_mono_ns)
+            before, self._interval_ns = self._interval_ns, max(0, frame.recv_mono_ns - self._last.recv_mono_ns)
+            # the one frame after a silence must not make that the period
+            self._period_ns = min(before or self._interval_ns, self._interval_ns)
         else:
             self._good_ns = frame.recv_mono_ns
         self._last = frame

@@ -329,6 +329,20 @@ def test_silence_is_hold_then_stale():
     assert loop.run(1).state is State.LOCKED
 
 
+def test_one_frame_after_a_silence_does_not_make_that_the_period():
+    loop = Loop(engine(stale_after=0.5))
+    loop.settle()
+    loop.seq += 5000  # 10 s of silence
+    assert loop.run(1).state is State.LOCKED
+    start = (loop.seq - 1) * loop.period
+    assert loop.engine.tick(Tick(mono_ns=start + 600 * MS)).state is State.STALE
+    slow = Loop(engine(stale_after=0.5), period_ms=1000.0)  # a camera that is slow may take five periods
+    slow.settle()
+    start = (slow.seq - 1) * slow.period
+    assert slow.engine.tick(Tick(mono_ns=start + 4900 * MS)).state is State.HOLD
+    assert slow.engine.tick(Tick(mono_ns=start + 5100 * MS)).state is State.STALE
+
+
 @pytest.mark.parametrize(
     ("moved", "flagged"),
     [

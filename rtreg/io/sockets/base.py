@@ -25,7 +25,8 @@ MARGIN: Final = 64 * 2**20  # libzmq drops what is above its limit and tells nob
 _SAMPLE: Final = 32  # bytes of a refused message kept for the log: 64 hexadecimal digits
 
 # Without heartbeats a frozen peer raises no event at all; the default linger hangs at exit; the default
-# reconnect interval doubles the time to the first frame after a restart.
+# reconnect interval doubles the time to the first frame after a restart, and one that backs off further than 100 ms
+# breaks the promise of 250 ms once a publisher was away for a second.
 _COMMON: Final = MappingProxyType(
     {
         zmq.LINGER: 200,
@@ -33,7 +34,7 @@ _COMMON: Final = MappingProxyType(
         zmq.HEARTBEAT_TIMEOUT: 1500,
         zmq.HANDSHAKE_IVL: 3000,
         zmq.RECONNECT_IVL: 10,
-        zmq.RECONNECT_IVL_MAX: 1000,
+        zmq.RECONNECT_IVL_MAX: 100,
     }
 )
 # No heartbeats between publisher and subscriber: a subscriber that works for 1.5 s while its queue is full reads no
