@@ -380,12 +380,12 @@ def star_misfit(patch, model, scale, offset, ref_b, quiet, slope, share):
 # -- The field's motion (rtreg.kernels.similarity) --------------------------------------------------------------------
 
 
-def similarity(points, shifts, covariances):
+def similarity(levers, shifts, covariances):
     """Values (t_x, t_y, a, b), their covariance and chi² by generalised least squares on stacked matrices."""
-    n = len(points)
+    n = len(levers)
     design, weight = np.zeros((2 * n, 4)), np.zeros((2 * n, 2 * n))
-    for k, ((x, y), (xx, xy, yy)) in enumerate(zip(points, covariances, strict=True)):
-        design[2 * k : 2 * k + 2] = [[1, 0, x, -y], [0, 1, y, x]]
+    for k, (xx, xy, yy) in enumerate(covariances):
+        design[2 * k : 2 * k + 2] = np.hstack([np.eye(2), levers[k]])
         weight[2 * k : 2 * k + 2, 2 * k : 2 * k + 2] = np.linalg.inv([[xx, xy], [xy, yy]])
     covariance = np.linalg.inv(design.T @ weight @ design)
     values = covariance @ design.T @ weight @ np.ravel(shifts)

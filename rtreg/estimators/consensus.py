@@ -45,8 +45,8 @@ class Consensus:
 
     Parameters
     ----------
-    points : (n, 2) array
-        Where each region measures, (x, y), px.
+    levers : (n, 2, 2) array
+        What each region's shift becomes by a growth and a turn of the field, px: see `kernels.similarity`.
     outlier : float
         From so many sigma on a disagreement is not chance.
     scatter : float, optional
@@ -58,16 +58,16 @@ class Consensus:
     arrays of the last frame (`used` among them). One thread.
     """
 
-    def __init__(self, points: npt.ArrayLike, *, outlier: float, scatter: float | None) -> None:
-        self._points = np.array(points, np.float64)
+    def __init__(self, levers: npt.ArrayLike, *, outlier: float, scatter: float | None) -> None:
+        self._levers = np.array(levers, np.float64)
         self._outlier, self._learns = outlier, scatter is None
-        n = len(self._points)
+        n = len(self._levers)
         self._variance = 0.0 if scatter is None else scatter**2
         self._mean_excess = 0.0  # what `_variance` is as much of as is sure
         self._frames = FIRST_FRAMES
         self.used = np.zeros(n, bool)
         self.pivot: Shift | None = None
-        self._relative = self._points.copy()
+        self._relative = self._levers.copy()  # to the pivot
         self._shifts = np.zeros((n, 2))
         self._covariances = np.ones((n, 3))
         self._values, self._errors = np.zeros(4), np.zeros((4, 4))  # t_x, t_y, a, b: see `kernels.similarity`
@@ -76,7 +76,7 @@ class Consensus:
     def snapshot(self) -> dict[str, Any]:
         """What the next answers depend on, as plain data."""
         return {
-            "points": self._points.tolist(),
+            "levers": self._levers.tolist(),
             "pivot": None if self.pivot is None else tuple(self.pivot),
             "values": self._values.tolist(),
             "errors": self._errors.tolist(),
@@ -87,11 +87,11 @@ class Consensus:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Be as the consensus of as many regions that gave `snapshot`."""
-        self._points[:], self._values[:], self._errors[:] = state["points"], state["values"], state["errors"]
+        self._levers[:], self._values[:], self._errors[:] = state["levers"], state["values"], state["errors"]
         self._variance, self._mean_excess = float(state["variance"]), float(state["mean_excess"])
         self._frames = int(state["frames"])
         self.pivot = None if state["pivot"] is None else Shift(*map(float, state["pivot"]))
-        self._relative = self._points - (self.pivot or (0.0, 0.0))
+        self._relative = self._levers - lever_of(*(self.pivot or (0.0, 0.0)))
 
     @property
     def scatter(self) -> float:
@@ -121,9 +121,9 @@ class Consensus:
     def _fix_pivot(self) -> None:
         """The point that the shift is of, in the middle of the information; it stays, or the shift would jump."""
         weights = np.where(self.used, 1.0 / (self._covariances[:, 0] + self._covariances[:, 2]), 0.0)
-        x, y = (weights @ self._points / weights.sum()).tolist()
+        x, y = (weights @ self._levers[:, :, 0] / weights.sum()).tolist()  # what growth moves is the place
         self.pivot = Shift(x, y)
-        self._relative = self._points - (x, y)
+        self._relative = self._levers - lever_of(x, y)
 
     def _agree(self) -> float | None:
         """Fit, leaving out the worst as long as the rest disagree; the chi² left, None when no majority agrees."""
@@ -182,7 +182,9 @@ class Consensus:
         dof = self._dof()
         if not self._learns or dof == 0:
             return
-        variance = 1.0 / float(np.mean(1.0 / self._covariances[self.used][:, ::2]))
+        rows = zip(self._covariances.tolist(), self.used.tolist(), strict=True)
+        weights = [1.0 / xx + 1.0 / yy for (xx, _, yy), used in rows if used]
+        variance = 2.0 * len(weights) / sum(weights)
         excess = self._variance + (min(chi2, self._limit()) / dof - 1.0) * variance
         self._mean_excess += (excess - self._mean_excess) / self._frames
         # of regions that do not scatter chance would find some, and widen their error bars
@@ -199,17 +201,22 @@ class Consensus:
         if not free:
             return Agreement(shift, covariance, tension=tension)
         size = math.hypot(1.0 + a, b)
-        turn, grow = np.array([-b, 1.0 + a]) / size**2, np.array([1.0 + a, b]) / size
-        of_field = self._errors[2:, 2:]
+        cos, sin = (1.0 + a) / size, b / size
+        aa, ab, bb = self._errors[2, 2].item(), self._errors[2, 3].item(), self._errors[3, 3].item()
         return Agreement(
             shift,
             covariance,
             rotation=math.atan2(b, 1.0 + a),
-            rotation_sigma=math.sqrt(turn @ of_field @ turn),
+            rotation_sigma=math.sqrt(sin * sin * aa - 2.0 * sin * cos * ab + cos * cos * bb) / size,
             magnification=size,
-            magnification_sigma=math.sqrt(grow @ of_field @ grow),
+            magnification_sigma=math.sqrt(cos * cos * aa + 2.0 * sin * cos * ab + sin * sin * bb),
             tension=tension,
         )
+
+
+def lever_of(x: float, y: float) -> Image:
+    """The lever of a point, (2, 2), px."""
+    return np.array([[x, -y], [y, x]])
 
 
 def combined(estimates: Sequence[Estimate], consensus: Consensus) -> Estimate:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtreg.errors import ConfigError, FrameError
-from rtreg.estimators.consensus import Consensus, combined
+from rtreg.estimators.consensus import Consensus, combined, lever_of
 from rtreg.estimators.registrar import Registrar, as_pixels
 from rtreg.noise import NoiseModel
 from rtreg.records import Estimate, Shift
@@ -61,7 +61,7 @@ class RegionPolicy:
         region's error. None to learn it from their disagreement.
     """
 
-    def __init__(self, boxes: tuple[Box, ...] = (), *, outlier: float = 5.0, scatter: float | None = None) -> None:
+    def __init__(self, boxes: tuple[Box, ...] = (), *, outlier: float = 4.0, scatter: float | None = None) -> None:
         self.boxes = _boxes(boxes)
         for k, box in enumerate(self.boxes):
             if box.x < 0 or box.y < 0 or min(box.width, box.height) < SMALLEST:
@@ -84,10 +84,10 @@ class RegionPolicy:
                     f"region {k + 1} ({box}) reaches past the frame, {shape[1]} x {shape[0]} px (width x height)"
                 )
 
-    def consensus(self, centres: Sequence[tuple[float, float]]) -> Consensus:
-        """What combines the regions' shifts; `centres` are where in its own pixels each measures, (x, y)."""
-        points = [(box.x + x, box.y + y) for box, (x, y) in zip(self.boxes, centres, strict=True)]
-        return Consensus(points, outlier=self.outlier, scatter=self.scatter)
+    def consensus(self, levers: Sequence[Image]) -> Consensus:
+        """What combines the regions' shifts; `levers` are `Registrar.lever`'s, about each region's first pixel."""
+        of_frame = [lever + lever_of(box.x, box.y) for box, lever in zip(self.boxes, levers, strict=True)]
+        return Consensus(of_frame, outlier=self.outlier, scatter=self.scatter)
 
 
 class Regions:
@@ -184,9 +184,9 @@ class Regions:
         estimates = [r.measure(part, guess=guess) for r, part in zip(self.registrars, self._cut, strict=True)]
         if self._consensus is None and any(e.ok for e in estimates):
             # only now: without a noise model the first frames tell where in a noisy reference there is structure
-            self._consensus = self.policy.consensus([r.centre for r in self.registrars])
+            self._consensus = self.policy.consensus([r.lever() for r in self.registrars])
         if self._consensus is None:
-            return combined(estimates, self.policy.consensus([(0.0, 0.0)] * len(estimates)))
+            return combined(estimates, self.policy.consensus([lever_of(0.0, 0.0)] * len(estimates)))
         return combined(estimates, self._consensus)
 
 

@@ -16,7 +16,7 @@ from rtreg.estimators.exposure import Exposure
 from rtreg.estimators.fill import fill
 from rtreg.estimators.noise_map import NoiseMap
 from rtreg.estimators.robust import ROUNDS, Outliers
-from rtreg.estimators.significance import middle, significant
+from rtreg.estimators.significance import lever, significant
 from rtreg.estimators.spline import SPLINES
 from rtreg.estimators.track import Fit, Tracker
 from rtreg.kernels import prepare
@@ -144,13 +144,15 @@ class Registrar:
         """The reference, calibrated, bad pixels filled: (ny, nx) float32. Not to be written to."""
         return self._reference
 
-    @property
-    def centre(self) -> tuple[float, float]:
-        """Where in the reference the shift is measured, (x, y) px: the middle of what moves."""
+    def lever(self) -> Image:
+        """What the measured shift (x, y) becomes by a growth (first column) and a turn about the first pixel, (2, 2).
+
+        Of a star at (x, y) it is ``[[x, -y], [y, x]]``; see `significance.lever`.
+        """
         noisy = not math.isinf(self._frames) and self._noise_map.known
         noise = self._noise_map.of(self._reference, self._frames)
         variance = noise.total / np.float32(self._frames if noisy else 1.0)
-        return middle(self._reference, variance, self._good, noisy=noisy)
+        return lever(self._reference, variance, self._good, noisy=noisy)
 
     @property
     def information_left(self) -> float:

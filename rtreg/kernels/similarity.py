@@ -11,16 +11,18 @@ SINGULAR = 1e-9  # of its diagonal: what is left of a pivot that nothing determi
 
 @jit
 def fit(
-    points: Array, shifts: Array, covariances: Array, use: Array, free: bool, values: Array, errors: Array
+    levers: Array, shifts: Array, covariances: Array, use: Array, free: bool, values: Array, errors: Array
 ) -> float:
-    """Fit ``shift = t + a q + b (-q_y, q_x)`` to the shifts of places q; the chi² that is left, NaN where singular.
+    """Fit ``shift = t + lever (a, b)`` to the shifts of several regions; the chi² that is left, NaN where singular.
 
-    With magnification m and rotation r that is ``m R(r) q - q + t`` for ``a = m cos r - 1`` and ``b = m sin r``,
-    without approximation.
+    The lever of a point q is ``[[q_x, -q_y], [q_y, q_x]]``: with magnification m and rotation r the point moves by
+    ``m R(r) q - q + t`` for ``a = m cos r - 1`` and ``b = m sin r``, without approximation.
 
     Parameters
     ----------
-    points, shifts : (n, 2) float64
+    levers : (n, 2, 2) float64
+        What each region's shift (x, y) becomes by a (first column) and b, px.
+    shifts : (n, 2) float64
         (x, y), px.
     covariances : (n, 3) float64
         (xx, xy, yy) of each shift, px².
@@ -39,12 +41,12 @@ def fit(
     row_y = np.zeros(4)
     row_x[0] = 1.0
     row_y[1] = 1.0
-    for k in range(points.shape[0]):
+    for k in range(levers.shape[0]):
         if not use[k]:
             continue
         wxx, wxy, wyy = _inverse(covariances[k])
-        row_x[2], row_x[3] = points[k, 0], -points[k, 1]
-        row_y[2], row_y[3] = points[k, 1], points[k, 0]
+        row_x[2:] = levers[k, 0]
+        row_y[2:] = levers[k, 1]
         dx = shifts[k, 0]
         dy = shifts[k, 1]
         if not free:
@@ -67,19 +69,17 @@ def fit(
         errors[:, :] = inverse
     else:
         _carry(inverse, normal, errors)
-    return _left(points, shifts, covariances, use, values)
+    return _left(levers, shifts, covariances, use, values)
 
 
 @jit
-def _left(points: Array, shifts: Array, covariances: Array, use: Array, values: Array) -> float:
+def _left(levers: Array, shifts: Array, covariances: Array, use: Array, values: Array) -> float:
     chi2 = 0.0
-    for k in range(points.shape[0]):
+    for k in range(levers.shape[0]):
         if use[k]:
             wxx, wxy, wyy = _inverse(covariances[k])
-            x = points[k, 0]
-            y = points[k, 1]
-            rx = shifts[k, 0] - values[0] - values[2] * x + values[3] * y
-            ry = shifts[k, 1] - values[1] - values[2] * y - values[3] * x
+            rx = shifts[k, 0] - values[0] - levers[k, 0, 0] * values[2] - levers[k, 0, 1] * values[3]
+            ry = shifts[k, 1] - values[1] - levers[k, 1, 0] * values[2] - levers[k, 1, 1] * values[3]
             chi2 += wxx * rx * rx + 2.0 * wxy * rx * ry + wyy * ry * ry
     return chi2
 

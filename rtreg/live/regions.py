@@ -15,7 +15,7 @@ import msgspec
 import numpy.typing as npt
 
 from rtreg.errors import FrameError
-from rtreg.estimators.consensus import Consensus, combined
+from rtreg.estimators.consensus import Consensus, combined, lever_of
 from rtreg.estimators.regions import Box, RegionPolicy, cut
 from rtreg.estimators.registrar import Registrar
 from rtreg.live.policy import ReferencePolicy
@@ -70,7 +70,7 @@ class RegionReference:
         self._left_out = [bool(out) for out in state["left_out"]]
         self.age = int(state["age"])
         if state["consensus"] is not None:
-            self._consensus = self._regions.consensus([(0.0, 0.0)] * len(self._parts))
+            self._consensus = self._regions.consensus([lever_of(0.0, 0.0)] * len(self._parts))
             self._consensus.restore(state["consensus"])
 
     @property
@@ -168,11 +168,12 @@ class RegionReference:
         return Estimate(flags=flags)
 
     def _unite(self) -> None:
-        middles = [
-            part.registrar.centre if part.registrar else (box.width / 2, box.height / 2)
-            for part, box in zip(self._parts, self._regions.boxes, strict=True)
-        ]
-        self._consensus = self._regions.consensus(middles)
+        self._consensus = self._regions.consensus(
+            [
+                part.registrar.lever() if part.registrar else lever_of(box.width / 2, box.height / 2)
+                for part, box in zip(self._parts, self._regions.boxes, strict=True)
+            ]
+        )
 
 
 def _part_of(policy: ReferencePolicy, box: Box) -> ReferencePolicy:

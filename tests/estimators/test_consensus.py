@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from rtreg.estimators.consensus import OUTLIER, Consensus, combined
+from rtreg.estimators.consensus import OUTLIER, Consensus, combined, lever_of
 from rtreg.records import Estimate, Shift, Verdict
 
 POINTS = np.array([[40.0, 30.0], [160.0, 50.0], [90.0, 170.0], [150.0, 150.0], [30.0, 140.0]])
@@ -32,7 +32,7 @@ def drawn(rng, points, motion=(0.0, 0.0, 0.0, 1.0), sigma=0.01, scatter=0.0, cen
 
 
 def consensus(n, scatter=0.0, outlier=5.0):
-    return Consensus(POINTS[:n], outlier=outlier, scatter=scatter)
+    return Consensus([lever_of(x, y) for x, y in POINTS[:n]], outlier=outlier, scatter=scatter)
 
 
 def rms(values):

@@ -10,6 +10,7 @@ from field import BOXES, SIZE, STARS, exposed, picture
 from scenes import NOISE, READ_NOISE
 
 from rtreg import ConfigError, FrameError, NoiseModel, Verdict
+from rtreg.estimators.consensus import lever_of
 from rtreg.estimators.regions import RegionPolicy, Regions
 from rtreg.kernels import similarity
 
@@ -51,10 +52,10 @@ def test_the_joint_error_is_that_of_the_information_in_all_regions():
                 (field.magnification - motion[3]) / field.magnification_sigma,
             )
         )
-    points = np.array([(x, y) for x, y, _ in STARS]) - centre
+    levers = np.array([lever_of(x - centre.dx, y - centre.dy) for x, y, _ in STARS])
     covariances = np.array([(p.covariance[0][0], p.covariance[0][1], p.covariance[1][1]) for p in field.parts])
     errors = np.zeros((4, 4))
-    similarity.fit(points, np.zeros((3, 2)), covariances, np.ones(3, bool), True, np.zeros(4), errors)
+    similarity.fit(levers, np.zeros((3, 2)), covariances, np.ones(3, bool), True, np.zeros(4), errors)
     assert got.sigma.dx <= 1.05 * math.sqrt(errors[0, 0])
     assert field.rotation_sigma <= 1.05 * math.sqrt(errors[3, 3])
     assert np.all(np.abs(np.sqrt(np.mean(np.square(z), axis=0)) - 1) <= 3 / math.sqrt(2 * trials) + 0.03)
