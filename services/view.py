@@ -176,6 +176,8 @@ def render(view: View, now: int) -> RenderableType:
     if view.last is not None and view.last.estimate.field is not None:
         parts += regions(view.last.estimate.field, view.status.get("regions", []))
     parts += [_latency(view), _foot(view, now)]
+    if why := view.status.get("controller", {}).get("opened"):
+        parts.append(Text(f"the loop has opened itself: {why}", style=_STYLE[State.LOST]))
     if view.note:
         parts.append(Text(view.note, style="bold"))
     return Panel(Group(*parts), title=title, title_align="left", width=80)

@@ -87,6 +87,12 @@ def test_bad_states_are_highlighted(state):
     assert before.rsplit("\x1b[", 1)[1].split("m")[0] in ("1;37;41", "1;30;43")
 
 
+def test_a_loop_that_has_opened_itself_says_why():
+    view, now = watched()
+    view.status = {"controller": {"loop": "open", "opened": "the residual grew"}}
+    assert "opened itself: the residual grew" in drawn(view, now)
+
+
 def test_silence_is_shown_as_such():
     view, now = watched()
     assert view.state(now) == "LOCKED"
