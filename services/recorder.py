@@ -289,7 +289,7 @@ def main(config: Config, path: Path, *, seconds: float | None = None) -> int:
         raise ConfigError(f"{path.parent} is no folder: make it first")
 
     def series(suffix: str = "") -> Series:
-        name = path.with_stem(f"{path.stem}_{suffix}_{datetime.now(UTC):%Y%m%dT%H%M%S}") if suffix else path
+        name = path.with_stem(f"{path.stem}_{suffix}_{datetime.now(UTC):%Y%m%dT%H%M%S_%f}") if suffix else path
         return Series(name, options, facts(config, clock), clock)
 
     whole = series()
