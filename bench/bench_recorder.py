@@ -1,4 +1,4 @@
-"""Tracker and recorder side by side: what each loses, and what the recorder costs the tracker; and kills at random times.
+"""Tracker and recorder side by side: what each loses, what the recorder costs the tracker; and kills at random times.
 
     python bench/bench_recorder.py [--size 512] [--rate 500] [--seconds 60] [--folder DIR] [--kills 20]
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import random
 import subprocess
 import sys
@@ -48,11 +49,12 @@ class Rig:
         self.sets = [word for setting in (*ends, f"scene.shape=[{size}, {size}]") for word in ("--set", setting)]
         self.at = dict(end.removeprefix("endpoints.").split("=") for end in ends)
         self.running: list[subprocess.Popen] = []
+        self.logs = contextlib.ExitStack()
         self.camera = FramePublisher(self.at["frames"], "cam")
 
     def start(self, *words: str) -> subprocess.Popen:
         """``rtreg`` with `words`; returns when it is ready."""
-        said = tempfile.TemporaryFile()
+        said = self.logs.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
         process = subprocess.Popen([sys.executable, "-m", "rtreg", *words, *self.sets], stderr=said)
         self.running.append(process)
         while b" ready: " not in _read(said):
@@ -93,13 +95,12 @@ class Rig:
             process.kill()
             process.wait()
         self.camera.close()
+        self.logs.close()
         for held in self.held:
             held.close()
 
 
 def _read(file) -> bytes:
-    import os
-
     return os.pread(file.fileno(), 1 << 20, 0)
 
 
