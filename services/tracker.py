@@ -29,6 +29,7 @@ from rtreg.io.sockets import (
     Request,
     ResultPublisher,
     StatusPublisher,
+    last_words,
 )
 from rtreg.io.systemd import Watchdog
 from rtreg.kernels._jit import specialisations
@@ -351,5 +352,6 @@ def main(config: Config) -> int:
                 loop.warm_up(*expected)
         journal.say(f"ready: {frames.endpoint} to {results.endpoint}, control {control.endpoint}, granted {granted}")
         loop.run(stop)
+    last_words()
     journal.say(f"done: {books.ledger!r}")
     return 0

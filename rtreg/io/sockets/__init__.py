@@ -3,6 +3,7 @@
 Mutable state is a socket and the lock on its endpoint; none of it may be shared between threads.
 """
 
+from rtreg.io.sockets.base import last_words
 from rtreg.io.sockets.curve import new_pair
 from rtreg.io.sockets.frames import FramePublisher, FrameSubscriber
 from rtreg.io.sockets.requests import ControlClient, ControlServer, DeviceClient, DeviceServer, Request
@@ -31,5 +32,6 @@ __all__ = [
     "StatusPublisher",
     "StatusSubscriber",
     "Tap",
+    "last_words",
     "new_pair",
 ]
