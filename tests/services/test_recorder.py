@@ -131,6 +131,7 @@ def test_files_of_a_rotated_recording_can_each_be_repeated(tmp_path, recorder, e
     assert whole.unequal_checkpoints == 0
 
 
+@pytest.mark.soak
 def test_of_many_files_the_oldest_are_deleted(tmp_path, recorder):
     one = recorder(tmp_path / "n.mcap", "--rotate-mib", "0.4", "--keep-gib", "0.001")
     one.wait_for("n_0004.mcap", 120)
