@@ -121,7 +121,9 @@ class Watch:
         off = math.hypot(error[0] - zero[0], error[1] - zero[1])
         self._errors.append(off)
         if off > max(1.0, 8 * max(estimate.sigma)):
-            self.wrong.append(f"frame {result.seq} of {result.epoch}: {off:.2f} px, sigma {max(estimate.sigma):.4f}")
+            where = f"at ({estimate.dx:.2f}, {estimate.dy:.2f}) of reference {result.reference.id}"
+            truly = f"truly ({truth[0] + zero[0]:.2f}, {truth[1] + zero[1]:.2f})"
+            self.wrong.append(f"frame {result.seq}: {where}, {truly}, sigma {max(estimate.sigma):.4f}")
 
     def status(self, status: dict[str, Any], pids: dict[str, int]) -> None:
         """Take in a status."""
