@@ -16,12 +16,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import msgpack
 import numpy as np
 import zmq
 from machine import describe, table
+
+from rtreg.errors import WireError
+from rtreg.io.address import resolve
+from rtreg.io.shm import Reader
+from rtreg.io.sockets import ControlClient
 
 PERCENTILES = (50, 99, 99.9, 100)
 HEADS = ("p50", "p99", "p99.9", "max")
@@ -77,15 +82,12 @@ def pass_on(frames: str, out: str, shared: bool) -> None:
     source.setsockopt(zmq.SUBSCRIBE, b"f/")
     source.connect(frames)
     sink.bind(out)
-    fetch = None
-    if shared:
-        from rtreg.io.shm import Reader
-
-        fetch = Reader().get
+    fetch = Reader().get if shared else None
     while True:
         _, header, pixels = source.recv_multipart(copy=False)
         if fetch is not None:
-            fetch(pixels.buffer)
+            with suppress(WireError):  # overwritten meanwhile: this reader was too slow
+                fetch(pixels.buffer)
         sink.send_multipart([b"c/", header.bytes])
 
 
@@ -109,8 +111,6 @@ def observe(address: str, seconds: float, hand_over: str) -> np.ndarray:
 
 def relayed(feed: str, size: int, rate: float, seconds: float) -> np.ndarray:
     """Percentiles of the bare relay."""
-    from rtreg.io.address import resolve
-
     arguments, out = settings(feed, size, rate), f"tcp://127.0.0.1:{free_port()}"
     frames = resolve(endpoint(arguments, "frames"))
     relay = multiprocessing.get_context("spawn").Process(target=pass_on, args=(frames, out, feed == "shm"), daemon=True)
@@ -125,8 +125,6 @@ def relayed(feed: str, size: int, rate: float, seconds: float) -> np.ndarray:
 
 def tracked(feed: str, size: int, rate: float, seconds: float) -> tuple[np.ndarray, dict]:
     """Percentiles of the service, and its own accounts."""
-    from rtreg.io.sockets import ControlClient
-
     arguments = settings(feed, size, rate)
     with (
         process("track", arguments),
