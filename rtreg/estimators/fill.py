@@ -23,13 +23,16 @@ FLOOR = 1e-3  # of the power at frequency 0: what any image may have in fine det
 ROUNDS = 20
 NEAR = 2  # px: a bad pixel with no good one so near is in the middle of nowhere, and stays as it is
 WRONG = 0.1  # of what the neighbours' mean missed, for a pixel alone; as much again for each three bad ones about it
+MIRROR_FELT = 8  # px from the border: so far a bright star cut by it shows in the residual
+MIRROR_ERROR = 0.7  # of a pixel on the border, between it and the next; falling by the spline's pole from there
 RESPONSE = np.array([math.sqrt(3.0) * abs(float(bspline.POLE)) ** abs(k) for k in range(-6, 7)], np.float32)
 
 
 def fill(image: Image, good: Image) -> Image:
     """Fill the bad pixels of `image` (ny, nx) float32, in which they hold a first guess.
 
-    Returns the variance that the doubt about them adds to the pixels about them, (ny, nx) float32.
+    Returns the variance that the doubt about them adds to the pixels about them, (ny, nx) float32, and along the
+    border: the spline, which a frame's bad pixels are filled from, goes on mirrored there.
     """
     about = np.empty(image.shape, np.float32)
     box.box_sum(good, NEAR, about)
@@ -41,7 +44,19 @@ def fill(image: Image, good: Image) -> Image:
     wrong = np.zeros(image.shape, np.float32)
     wrong.reshape(-1)[known] = WRONG * (1.0 + about.reshape(-1)[known] / 3.0) * np.abs(flat[known] - before)
     bspline.convolve(wrong, RESPONSE, RESPONSE, False, wrong)
-    return np.square(wrong)
+    return np.square(wrong) + np.square(mirror_error(image - np.median(image)))
+
+
+def mirror_error(image: Image) -> Image:
+    """How wrong a spline may be near the border, for going on mirrored beyond it; (ny, nx) float32."""
+    error = np.zeros_like(image)
+    for turned, out in ((image, error), (image.T, error.T)):
+        for lines, target in ((turned, out), (turned[::-1], out[::-1])):
+            edge = np.pad(np.abs(lines[0]), 1, mode="edge")
+            worst = MIRROR_ERROR * np.maximum.reduce((edge[:-2], edge[1:-1], edge[2:]))
+            for k in range(min(MIRROR_FELT, len(lines))):
+                np.maximum(target[k], worst * abs(bspline.POLE) ** k, out=target[k])
+    return error
 
 
 @functools.cache

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from rtreg.errors import FrameError
 from rtreg.estimators.cut import Cut, entries
 from rtreg.estimators.exposure import Exposure
+from rtreg.estimators.fill import MIRROR_FELT, mirror_error
 from rtreg.estimators.grid import Grid, Information, Window, choose_rows, choose_tiles
 from rtreg.estimators.noise_map import PixelNoise
 from rtreg.estimators.spline import CUBIC, Spline, kept_noise, sampled
@@ -33,8 +34,6 @@ Image = npt.NDArray[Any]
 MAX_PASSES = 20
 MAX_REFILLS = 40
 SETTLED = 0.03  # of a sigma: a step that changes the fillings no more
-MIRROR_ERROR = 0.7  # of a pixel on the border, between it and the next; falling by the spline's pole from there
-MIRROR_FELT = 8  # px from the border: so far a bright star cut by it shows in the residual
 AHEAD = 0.6  # of the slack: a drift that has come so far will soon need new templates
 FILL_REACH = 2  # px: so far a filled pixel is felt in the spline
 INTERPOLATION_ERROR = 0.01  # of a pixel's distance from the mean
@@ -471,7 +470,7 @@ class Tracker:
         variance[in_frame] += np.float32(quiet) * self._noise.quiet[in_reference]
         variance[in_frame] += np.float32(light) * self._noise.light[in_reference]
         if self._border_error is None:
-            self._border_error = _mirror_error(self._templates[0])
+            self._border_error = mirror_error(self._templates[0])
         variance[in_frame] += np.float32(fit.scale**2) * np.square(self._border_error[in_reference])
 
     def squares(self, work: Image, bad: Image) -> tuple[Image, Image, float]:
@@ -562,18 +561,6 @@ def _judging(weights: Image, good: Image) -> Image:
         box.box_sum(~good, FILL_REACH, near)
         out[near > 0.5] = 0.0
     return out if np.count_nonzero(out) > LEAST_JUDGING else weights
-
-
-def _mirror_error(image: Image) -> Image:
-    """How wrong a spline may be near the border, for going on mirrored beyond it; (ny, nx) float32."""
-    error = np.zeros_like(image)
-    for turned, out in ((image, error), (image.T, error.T)):
-        for lines, target in ((turned, out), (turned[::-1], out[::-1])):
-            edge = np.pad(np.abs(lines[0]), 1, mode="edge")
-            worst = MIRROR_ERROR * np.maximum.reduce((edge[:-2], edge[1:-1], edge[2:]))
-            for k in range(min(MIRROR_FELT, len(lines))):
-                np.maximum(target[k], worst * abs(bspline.POLE) ** k, out=target[k])
-    return error
 
 
 def _overlap(shape: tuple[int, int], dy: int, dx: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:

@@ -43,7 +43,9 @@ def test_where_nothing_is_near_nothing_is_foretold():
     np.testing.assert_array_equal(filled[:, :20], patched[:, :20])
 
 
-@pytest.mark.parametrize(("kind", "peak"), [("cells", 1000.0), ("granulation", 1000.0), ("star", 300.0)])
+@pytest.mark.parametrize(
+    ("kind", "peak"), [("cells", 1000.0), ("granulation", 1000.0), ("star", 300.0), ("stars", 20_000.0)]
+)
 def test_dead_pixels_in_reference_and_frames_are_in_the_error_bar(kind, peak):
     """Five in a hundred pixels never work. The error of 150 frames is known to 4 %."""
     scene = make(kind, (64, 64), peak=peak)
