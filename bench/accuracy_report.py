@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -104,8 +105,21 @@ def ours(book: Book, title: str, heads: list[str], variants: list[tuple[list[str
                 rows.append([f"{scene}, {peak:g} e-", *names, *honest(cell), *extra])
     if not rows:
         return ""
+    cells = [c for (s, p), (_, key) in itertools.product(levels(), variants) if (c := book.cell(s, p, **key))]
     extra = ["noise × noise", "q"] if any("frames" in key for _, key in variants) else []
-    return f"\n## {title}\n\n" + table(["scene, peak", *heads, *COLUMNS, *extra], rows)
+    return f"\n## {title}\n\n{_span(cells)}\n\n" + table(["scene, peak", *heads, *COLUMNS, *extra], rows)
+
+
+def _span(cells: list[Row]) -> str:
+    """Smallest and largest of what matters, in words."""
+    told = [cell for cell in cells if cell["refused"] < 0.5 * cell["trials"]]
+    if not told:
+        return "Every cell refuses most of its frames."
+    bounds, ratios = ([cell[name] for cell in told] for name in ("over_bound", "sigma_over_scatter"))
+    return (
+        f"Of {len(cells)} cells, {len(told)} answer more than half of their frames: rms / bound from {min(bounds):.2f} "
+        f"to {max(bounds):.2f}, σ / scatter from {min(ratios):.2f} to {max(ratios):.2f}."
+    )
 
 
 def peers(book: Book) -> str:

@@ -20,6 +20,7 @@ Image = npt.NDArray[Any]
 FAR = 4.5  # sigma: outliers; noise alone is there in 7 of a million pixels
 BESIDE = 2.5  # sigma: that far out next to an outlier is a part of it
 LARGEST_FIRST = 0.5  # of the farthest pixel: what is nearer may only look far since that one draws the fit
+LEAST_NOISE = 0.5  # of what the frame should have: with less, it is interpolation that is far out
 ROUNDS = 8
 MOST = 0.1  # of all pixels: with more outliers it is another scene, and the fit says so better as it is
 SPIKE = 8.0  # sigma
@@ -60,7 +61,7 @@ class Outliers:
         known = distance[np.isfinite(distance)]
         if known.size == 0:
             return False
-        distance /= max(NORMAL * float(np.median(known)), 1e-30)
+        distance /= max(NORMAL * float(np.median(known)), LEAST_NOISE)
         np.nan_to_num(distance, copy=False)
         limit = max(FAR, LARGEST_FIRST * float(distance.max(where=~self._far, initial=0.0)))
         far = distance > limit
