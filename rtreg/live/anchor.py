@@ -40,6 +40,8 @@ class Anchor:
         Whether the output is to be corrected for the walk; if not it is only reported.
     frame_variance : float
         Of a frame's position on one axis, px².
+    zero_variance : float
+        Of the anchor's own position, px².
     change : float
         Variance of the step that the zero makes when frames are first compared with a mean instead of the anchor, px².
 
@@ -50,11 +52,20 @@ class Anchor:
     but measured: `walk` follows from how far the mean is found from where it was last found. The mutable state is
     `image`, the offset of the output (`now`, moving by `part` for `left` more frames to `target`), the sum of those
     squared innovations and their number, frames since the last measurement, and what was carried over from former
-    anchors: the place (`_base`) and the variance of the present one.
+    anchors: the place (`_base`) and the variance of the present one; and how much of the anchor is in view, by the
+    variance of a position in it, at first and now.
     """
 
     def __init__(
-        self, image: Image, registrar: Registrar, *, every: int, correct: bool, frame_variance: float, change: float
+        self,
+        image: Image,
+        registrar: Registrar,
+        *,
+        every: int,
+        correct: bool,
+        frame_variance: float,
+        zero_variance: float,
+        change: float,
     ) -> None:
         self.image, self._registrar = image, registrar
         self._every, self._ramp, self._correct = every, max(1, every // RAMP_SHARE), correct
@@ -64,6 +75,7 @@ class Anchor:
         self._innovation = PRIOR_WEIGHT * PRIOR * frame_variance
         self._count = PRIOR_WEIGHT
         self._carried = change
+        self._zero, self._first_spread, self._spread = zero_variance, 0.0, 0.0
         self.hand_overs = 0
 
     @property
@@ -75,9 +87,12 @@ class Anchor:
     def walk_variance(self) -> float:
         """`walk` squared, of one axis."""
         off = self.target
+        region = 0.0
         if self._correct:
             off = Shift(self.target.dx - self.now.dx, self.target.dy - self.now.dy)
-        return self._carried + self._unknown + 0.5 * (off.dx * off.dx + off.dy * off.dy)
+            # the anchor's noise over what is in view of it by now, not over all of it
+            region = self._zero * max(0.0, self._spread / self._first_spread - 1.0) if self._first_spread else 0.0
+        return self._carried + self._unknown + region + 0.5 * (off.dx * off.dx + off.dy * off.dy)
 
     @property
     def _unknown(self) -> float:
@@ -92,6 +107,7 @@ class Anchor:
             "registrar": self._registrar.snapshot(),
             "places": (self.now, self.target, self._part, self._base),
             "numbers": (self._innovation, self._count, self._carried),
+            "spreads": (self._zero, self._first_spread, self._spread),
             "counts": (self._left, self._since, self.hand_overs),
         }
 
@@ -101,6 +117,7 @@ class Anchor:
         self._registrar.restore(state["registrar"])
         self.now, self.target, self._part, self._base = (Shift(*map(float, place)) for place in state["places"])
         self._innovation, self._count, self._carried = map(float, state["numbers"])
+        self._zero, self._first_spread, self._spread = map(float, state["spreads"])
         self._left, self._since, self.hand_overs = map(int, state["counts"])
 
     def advance(self) -> None:
@@ -128,6 +145,9 @@ class Anchor:
         if not found.ok or likeness(common, self.image) < LEAST_LIKENESS:
             self._hand_over(rolling)
             return
+        (xx, _), (_, yy) = found.covariance
+        self._spread = 0.5 * (xx + yy) * rolling.frames / (rolling.frames + 1.0)
+        self._first_spread = self._first_spread or self._spread
         before, self.target = self.target, Shift(self._base.dx - found.dx, self._base.dy - found.dy)
         dx, dy = self.target.dx - before.dx, self.target.dy - before.dy
         self._innovation += 0.5 * (dx * dx + dy * dy)
@@ -141,6 +161,7 @@ class Anchor:
     def _hand_over(self, rolling: Rolling) -> None:
         """The mean is the anchor from now on: nothing moves, but what was not known of its place stays unknown."""
         self._carried += self._unknown
+        self._zero = self._first_spread = self._spread = 0.0  # of the new anchor: a hundredth, and in what is carried
         self._base, self._since = self.target, 0
         self.image = rolling.image
         self.hand_overs += 1

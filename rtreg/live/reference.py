@@ -101,7 +101,7 @@ class Reference:
             self._rolling = self._new_rolling(image, 1)
             self._rolling.restore(state["rolling"])
         if state["anchor"] is not None:
-            self._anchor = self._new_anchor(image, 1.0, 0.0, 0.0)
+            self._anchor = self._new_anchor(image, 1.0)
             self._anchor.restore(state["anchor"])
 
     def info(self) -> ReferenceInfo:
@@ -273,15 +273,19 @@ class Reference:
         # the group's noise is in its gradients, too: in the cleaner ones of the mean, its place is another one
         assert self.registrar is not None
         clean = max(LEAST_INFORMATION, self.registrar.information_left)
-        return self._new_anchor(self._rolling.image, frames, variance, variance / frames * (1.0 - clean) / clean)
+        zero = variance / frames
+        return self._new_anchor(self._rolling.image, frames, variance, zero, zero * (1.0 - clean) / clean)
 
-    def _new_anchor(self, image: Image, frames: float, frame_variance: float, change: float) -> Anchor:
+    def _new_anchor(
+        self, image: Image, frames: float, frame_variance: float = 0.0, zero_variance: float = 0.0, change: float = 0.0
+    ) -> Anchor:
         return Anchor(
             image,
             self._registrar(image, frames, calibrated=True),
             every=self._policy.anchor_every,
             correct=self._policy.policy == "anchored",
             frame_variance=frame_variance,
+            zero_variance=zero_variance,
             change=change,
         )
 
