@@ -108,7 +108,8 @@ def test_interrupted_it_ends_without_a_word_and_goes_on(folder, tmp_path):
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert said == b""
+    # on a slow machine there is a line of progress every ten seconds, and no other
+    assert [line for line in said.splitlines() if b"of 2400 frames" not in line] == []
     assert finished(tmp_path)
 
 
