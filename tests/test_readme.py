@@ -53,6 +53,23 @@ def test_library_snippet():
     assert names["aligned"].shape == frame.shape
 
 
+def test_regions_snippet():
+    y, x = np.mgrid[:440, :460]
+    places = [(63.2, 52.7), (424.1, 84.6), (233.8, 402.5)]
+
+    def sky(dx):
+        return 100 + sum(3000 * np.exp(-((x - px - dx) ** 2 + (y - py) ** 2) / 5) for px, py in places)
+
+    rng = np.random.default_rng(0)
+    names = {"rtreg": rtreg, "reference": rng.poisson(sky(0.0)), "frame": rng.poisson(sky(0.7))}
+    names["noise"] = rtreg.NoiseModel(gain=1.0)
+    exec(snippet("rtreg.Regions"), names)
+    estimate = names["estimate"]
+    assert estimate.dx == pytest.approx(0.7, abs=5 * estimate.sigma.dx)
+    assert abs(estimate.field.rotation) < 5 * estimate.field.rotation_sigma
+    assert all(part.rejected == "" for part in estimate.field.parts)
+
+
 def test_every_verb_is_in_the_table():
     parser = Parser()
     verbs = parser.add_subparsers()

@@ -366,6 +366,8 @@ class Registrar:
 
     def _glance(self, exposure: Exposure) -> Estimate | None:
         """Measure by the star alone; None when there is any doubt."""
+        if self._noise_map.learning:  # from the residuals of whole frames, which are the fit's
+            return None
         self._find_star()
         star = self._star
         if star is None:
