@@ -42,9 +42,9 @@ that power spectrum; q is the scene's share of the gradient energy of the refere
 there the first says nothing.
 """
 INTERLOPER = """
-Where answers are wrong: the view holds one bright star, and one that is three times as bright comes in from outside. It
-is taken for the first, with a `scale` of 2 to 7; no gate refuses that yet: look at `scale` where frames are as bright as
-the reference.
+Where answers are wrong: the view holds one bright star, and one that is three times as bright comes in from outside.
+It is taken for the first, with a `scale` of 2 to 7; no gate refuses that yet: look at `scale` where frames are as
+bright as the reference.
 """
 FAULTY = "5 % dead pixels, a cosmic ray of 100 σ in every frame, 30 % vignetting, saturation at half of the peak"
 
