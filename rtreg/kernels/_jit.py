@@ -27,11 +27,14 @@ def jit(function: F) -> F:
       meaning, since screening bad pixels depends on it.
     * ``error_model="numpy"``: a division by zero is inf or NaN, which screening sees; Python's check for it would keep
       a loop from using vectors.
+    * ``forceinline``: a kernel that calls another has that one's code within it. Else the linker would take the copy of
+      whichever kernel was loaded first, vectorised otherwise: results would differ in the last bit between a process
+      that compiled and one that found the kernels on disk, and no replay would be exact.
     * no ``boundscheck``, no ``parallel``: one hot thread; the callers own sizes, and tests run them against
       `tests/naive.py`.
     """
     fastmath = {"reassoc", "contract", "nsz", "arcp", "afn"}
-    compiled: F = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=fastmath)(function)
+    compiled: F = numba.njit(cache=True, nogil=True, error_model="numpy", fastmath=fastmath, forceinline=True)(function)
     _kernels.append(compiled)
     return compiled
 
