@@ -32,6 +32,9 @@ _READY = frozenset(DTYPES)
 SMALLEST_SCALE_SNR = 5.0  # photometric scale over its sigma
 LARGEST_SIGMA = 1.0  # px: a wider error bar than the linear model can speak of
 SMALLEST_CONTRAST = 1.5
+SCALE_CHANGE = 2.0  # of the photometric scale since the last good answer: beyond, it is more likely another star's
+CONTRAST_OF_ANOTHER_SCALE = 10.0  # by which a match must stand out all the same
+CONFIRMATIONS = 3  # searches that must agree on a place far from the last good one: one frame alone may be corrupt
 TRACK_REACH = 4.0  # px: Gauss-Newton finds its way back from here on content of FWHM >= 3 px
 MISFIT_GROWTH = 3.0  # chi²/dof over that of the last acquisition: the tracked answer is another place
 UNEXPLAINED = 0.01  # of the structure: less than that is interpolation error at high signal, no misfit
@@ -126,6 +129,7 @@ class Registrar:
         self._noise_map = NoiseMap(self.noise, self.shape)
         self._baseline = NAN  # chi²/dof of good fits: what "fits as before" means
         self._scale = NAN  # of the last good answer
+        self._agreed = CONFIRMATIONS  # searches in a row that agree; before the first answer there is nothing to doubt
         self._set_reference(pixels, reference_frames, mask, calibrated)
 
     def __repr__(self) -> str:
@@ -330,6 +334,7 @@ class Registrar:
             "noise": self._noise_map.snapshot(),
             "baseline": self._baseline,
             "scale": self._scale,
+            "agreed": self._agreed,
             "star_known": self._star_known,
             "everywhere": self._everywhere,
             "tracker": self._tracker.snapshot(),
@@ -347,7 +352,7 @@ class Registrar:
         self._noise_map.restore(state["noise"])
         self._contrast, self._baseline = float(state["contrast"]), float(state["baseline"])
         self._start = Shift(*map(float, state["start"]))
-        self._scale = float(state["scale"])
+        self._scale, self._agreed = float(state["scale"]), int(state["agreed"])
         self._tracker = self._new_tracker(bool(state["everywhere"]))
         self._tracker.restore(state["tracker"])
         if state["star_known"]:
@@ -414,19 +419,26 @@ class Registrar:
         start = Shift(found.dx, found.dy)
         fit = self._track(start)
         fit = self._learn_noise(fit)
-        estimate = self._judge(fit, "acquire", self._doubts(found, start, fit, 1.0 + searcher.bin))
+        doubts = self._doubts(found, start, fit, 1.0 + searcher.bin)
+        known, before = not math.isnan(self._scale), self._start
+        estimate = self._judge(fit, "acquire", doubts)
         if not estimate.ok:
             self._noise_map.forget_residuals()  # they may be another scene's
-        else:
-            self.locked = True
-            self._baseline = fit.chi2_dof
-            self.last_transition = f"locked: search score {found.score:.3g}, contrast {found.contrast:.3g}"
+            return estimate
+        far = known and max(abs(estimate.dx - before.dx), abs(estimate.dy - before.dy)) > TRACK_REACH
+        self._agreed = 1 if far else self._agreed + 1
+        self.locked = self._agreed >= CONFIRMATIONS
+        self._baseline = fit.chi2_dof
+        what = "locked" if self.locked else f"found {self._agreed} of {CONFIRMATIONS} times before the lock"
+        self.last_transition = f"{what}: search score {found.score:.3g}, contrast {found.contrast:.3g}"
         return estimate
 
     def _doubts(self, found: Peak, start: Shift, fit: Fit, reach: float) -> Verdict:
         """What speaks against the answer of a search, whose peak is right within `reach` px."""
         flags = Verdict.OK
-        if found.contrast < SMALLEST_CONTRAST:
+        change = fit.scale / self._scale  # NaN before the first answer, and where there is no fit
+        another = change > SCALE_CHANGE or change < 1.0 / SCALE_CHANGE
+        if found.contrast < (CONTRAST_OF_ANOTHER_SCALE if another else SMALLEST_CONTRAST):
             flags |= Verdict.AMBIGUOUS
         if found.at_edge or not fit.in_range:
             flags |= Verdict.OUT_OF_RANGE  # the true peak may lie beyond

@@ -267,7 +267,40 @@ def test_first_search_then_track_then_search_after_a_jump(scene):
     estimate = registrar.measure(noisy(scene, jump, rng))
     assert estimate.regime == "acquire"
     assert_near(estimate, jump, 0.05)
-    assert registrar.measure(noisy(scene, jump, rng)).regime == "track"
+    assert not registrar.locked  # one frame so far away may be a corrupt one
+    assert [registrar.measure(noisy(scene, jump, rng)).regime for _ in range(3)] == ["acquire", "acquire", "track"]
+
+
+def test_one_frame_from_elsewhere_moves_no_lock(scene):
+    registrar = Registrar(clean(scene), noise=NOISE, reference_frames=math.inf)
+    rng = np.random.default_rng(1)
+    registrar.measure(noisy(scene, Shift(0.2, 0.1), rng))
+    assert_near(registrar.measure(noisy(scene, Shift(17.25, -12.5), rng)), Shift(17.25, -12.5), 0.05)
+    assert not registrar.locked
+    assert_near(registrar.measure(noisy(scene, Shift(0.3, 0.1), rng)), Shift(0.3, 0.1), 0.05)
+    assert not registrar.locked
+    assert [registrar.measure(noisy(scene, Shift(0.3, 0.1), rng)).regime for _ in range(3)][2] == "track"
+
+
+def test_a_brighter_star_that_comes_into_view_is_not_taken_for_the_references():
+    y, x = np.mgrid[:96, :96]
+
+    def field(*stars):
+        return 20.0 + sum(peak * np.exp(-((x - sx) ** 2 + (y - sy) ** 2) / 6.0) for sx, sy, peak in stars)
+
+    own = ((30, 40, 60), (60, 25, 40), (50, 70, 50))
+    registrar = Registrar(field(*own), noise=NoiseModel(gain=1.0, read_noise=3.0), reference_frames=math.inf)
+    rng = np.random.default_rng(2)
+
+    def exposure(image):
+        return (rng.poisson(image) + rng.normal(0.0, 3.0, image.shape)).astype(np.float32)
+
+    assert registrar.measure(exposure(field(*own))).ok
+    registrar.measure(np.full((96, 96), np.nan, np.float32))  # the lock is gone
+    for peak in (200, 400, 800):
+        estimate = registrar.measure(exposure(field(*own, (70, 80, peak))))
+        assert Verdict.AMBIGUOUS in estimate.flags or abs(estimate.dx) + abs(estimate.dy) < 1.0, estimate
+        assert not registrar.locked or abs(estimate.dx) < 1.0
 
 
 def test_the_reason_of_a_lost_lock_is_kept(scene):
