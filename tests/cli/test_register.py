@@ -12,10 +12,11 @@ SHIFTS = [(0.0, 0.0), (1.5, -2.25), (-3.0, 0.5)]
 
 
 def spots(dx, dy, seed):
-    """Three stars on a dark field, with photon noise at gain 1."""
+    """Six stars on a dark field, with photon noise at gain 1; of fewer, one could be taken for another."""
     y, x = np.mgrid[:64, :80]
     image = np.full((64, 80), 20.0)
-    for cx, cy, flux in ((30, 20, 4000), (55, 40, 3000), (20, 45, 2000)):
+    stars = ((30, 20, 4000), (55, 40, 3000), (20, 45, 2000), (64, 12, 1500), (41, 52, 2500), (12, 14, 1000))
+    for cx, cy, flux in stars:
         image += flux * np.exp(-((x - cx - dx) ** 2 + (y - cy - dy) ** 2) / 8)
     return np.random.default_rng(seed).poisson(image).astype(np.uint16)
 

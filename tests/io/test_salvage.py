@@ -144,12 +144,14 @@ def test_a_full_disk_leaves_a_file_of_whole_chunks(tmp_path, good, monkeypatch):
 
     from rtreg.io.recordings import writer as writing
 
+    room = good.stat().st_size * 3 // 4
+
     class Small(writing._Disk):
-        """A disk with 30 000 bytes, that first takes a part of what is too much."""
+        """A disk with room for three quarters, that first takes a part of what is too much."""
 
         def write(self, data):
-            if self.size + len(data) > 30_000:
-                self._file.write(data[: max(0, 30_000 - self.size)])
+            if self.size + len(data) > room:
+                self._file.write(data[: max(0, room - self.size)])
                 self._file.truncate(self.size)
                 self._file.seek(self.size)
                 self.failed = True

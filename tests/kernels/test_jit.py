@@ -12,7 +12,8 @@ from rtreg import NoiseModel, Registrar
 from rtreg.kernels import follow
 
 y, x = np.mgrid[:40, :48]
-def scene(d): return 50 + 900 * np.exp(-((x - 20 - d) ** 2 + (y - 17) ** 2) / 9) + 300 * np.sin(x / 5 - d) * np.cos(y / 4)
+def scene(d):
+    return 50 + 900 * np.exp(-((x - 20 - d) ** 2 + (y - 17) ** 2) / 9) + 300 * np.sin(x / 5 - d) * np.cos(y / 4)
 rng = np.random.default_rng(0)
 registrar = Registrar(scene(0.0), noise=NoiseModel(gain=1.0, read_noise=3.0))
 for d in rng.uniform(-1.5, 1.5, 6):
