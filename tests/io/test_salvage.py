@@ -144,7 +144,9 @@ def test_a_full_disk_leaves_a_file_of_whole_chunks(tmp_path, good, monkeypatch):
 
     from rtreg.io.recordings import writer as writing
 
-    room = good.stat().st_size * 3 // 4
+    with Recording(good) as recording, RecordingWriter(tmp_path / "all.mcap") as whole:
+        copy(recording, whole)
+        room = whole.size * 3 // 4
 
     class Small(writing._Disk):
         """A disk with room for three quarters, that first takes a part of what is too much."""
