@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from mcap.opcode import Opcode
 from recorded import record
 
 from rtreg.errors import RecordingError
 from rtreg.io.recordings import Recording, RecordingWriter
 from rtreg.io.recordings.salvage import check, recover
-from rtreg.io.recordings.scan import MAGIC
+from rtreg.io.recordings.scan import MAGIC, Place, scan
 from rtreg.replay import verify
 
 
@@ -73,6 +74,18 @@ def flips_are_found(good, pixels, folder, step):
 
 def test_a_changed_byte_anywhere_is_found_and_costs_one_chunk(tmp_path, good, pixels):
     flips_are_found(good, pixels, tmp_path, 997)
+
+
+@pytest.mark.parametrize("opcode", [Opcode.HEADER, Opcode.MESSAGE_INDEX])
+def test_a_wrong_length_of_a_record_without_a_checksum_costs_no_chunk(tmp_path, good, pixels, opcode):
+    data = bytearray(good.read_bytes())
+    place = next(p for p in scan(data) if isinstance(p, Place) and p.opcode == opcode)
+    for byte in (1, 2):  # of the length: up to 64 KiB more or less
+        changed = bytearray(data)
+        changed[place.begin + byte] ^= 0xA5
+        found, frames = recovered(bytes(changed), tmp_path, pixels)
+        assert not found.whole
+        assert frames == 12
 
 
 @pytest.mark.soak

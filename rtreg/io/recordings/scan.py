@@ -51,7 +51,6 @@ UNREADABLE: Final = (
     zstandard.ZstdError,
 )  # fmt: skip
 _CANDIDATE: Final = re.compile(rb"[\x06\x09\x0c][\s\S]{4}\0{4}", re.DOTALL)
-_SKIPPED: Final = frozenset((Opcode.HEADER, Opcode.MESSAGE_INDEX))  # records of the data section that we do not need
 
 
 class Place(NamedTuple):
@@ -112,11 +111,25 @@ def _judge(data: Buffer, position: int) -> tuple[str, int]:
         elif opcode == Opcode.DATA_END:
             if length != 4:
                 return "the end of the data has a wrong length", end
-        elif opcode not in _SKIPPED:
+        elif opcode == Opcode.MESSAGE_INDEX:
+            # without a checksum, a wrong length would swallow good chunks
+            if length < 6 or length != 6 + MESSAGE_INDEX.unpack_from(data, position)[3]:
+                return "an index of messages has a wrong length", end
+        elif opcode == Opcode.HEADER:
+            if length != _length_of_header(data, position + PREFIX.size):
+                return "the header has a wrong length", end
+        else:
             return f"a record of unknown kind {opcode}", end
     except UNREADABLE as error:
         return f"a {Opcode(opcode).name.lower()} is damaged: {error}", end
     return "", end
+
+
+def _length_of_header(data: Buffer, position: int) -> int:
+    """Bytes of the two texts, each with its length before it, that a header is."""
+    (profile,) = struct.unpack_from("<I", data, position)
+    (library,) = struct.unpack_from("<I", data, position + 4 + profile)
+    return 8 + int(profile) + int(library)
 
 
 def _next_good(data: Buffer, position: int) -> int:
