@@ -32,8 +32,8 @@ _READY = frozenset(DTYPES)
 SMALLEST_SCALE_SNR = 5.0  # photometric scale over its sigma
 LARGEST_SIGMA = 1.0  # px: a wider error bar than the linear model can speak of
 SMALLEST_CONTRAST = 1.5
-SCALE_CHANGE = 2.0  # of the photometric scale since the last good answer: beyond, it is more likely another star's
-CONTRAST_OF_ANOTHER_SCALE = 10.0  # by which a match must stand out all the same
+SCALE_CHANGE = 2.0  # of the photometric scale since the last good answer: beyond, it may be another star's
+CONTRAST_OF_ANOTHER_SCALE = 8.0  # by which a match must stand out all the same; wrong ones were seen up to 7.6
 CONFIRMATIONS = 3  # searches that must agree on a place far from the last good one: one frame alone may be corrupt
 TRACK_REACH = 4.0  # px: Gauss-Newton finds its way back from here on content of FWHM >= 3 px
 MISFIT_GROWTH = 3.0  # chi²/dof over that of the last acquisition: the tracked answer is another place
