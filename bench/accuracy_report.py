@@ -186,7 +186,10 @@ def wrong_locks(book: Book) -> str:
         "\n## Wrong locks\n\nEvery frame is searched for from nothing at the faintest level, moved by up to a quarter "
         "of the view; 256² is searched binned by two. An answer more than 2 px off that carries no flag is wrong. No "
         "wrong one in n frames means a probability below 3/n, at 95 % confidence. The gate refuses contrasts below "
-        "1.5.\n\n" + table(heads, rows)
+        "1.5. What the table does not show, since every frame of it is the first: after a good answer a match whose "
+        "photometric scale has changed by more than 2 needs a contrast of 8, and a place far from the last good one "
+        "is confirmed by three searches before it is a lock. Wrong ones are a brighter star that comes into view and "
+        "is taken for the reference's, at 2 to 6 times its scale.\n\n" + table(heads, rows)
     )
 
 
