@@ -10,10 +10,11 @@ from rtreg.errors import DeviceError
 from rtreg.io.actuators import Actuator, Decision, halt, send
 from rtreg.io.config import Config
 from rtreg.io.realtime import Stop, quiet
-from rtreg.io.sockets import CorrectionSubscriber, DeviceClient
+from rtreg.io.sockets import ControlClient, CorrectionSubscriber, DeviceClient
 from rtreg.io.systemd import Watchdog
 from rtreg.records import Command
 from rtreg.services.journal import Journal
+from rtreg.services.rejoin import Rejoin
 
 WAIT_MS = 100  # a stop is noticed, and the watchdog looked at, at least this often
 
@@ -49,7 +50,7 @@ class Hand:
             self.done["moves"] += 1
 
 
-def run(actuator: Actuator, corrections: CorrectionSubscriber, hand: Hand, stop: Stop) -> None:
+def run(actuator: Actuator, corrections: CorrectionSubscriber, rejoin: Rejoin, hand: Hand, stop: Stop) -> None:
     """Act on corrections until a stop is asked for, and on their absence.
 
     Of several that wait only the newest counts: the next frame measures what an unmade move has left.
@@ -58,8 +59,11 @@ def run(actuator: Actuator, corrections: CorrectionSubscriber, hand: Hand, stop:
     watchdog.ready(f"acting on {corrections.endpoint}")
     while not stop:
         correction = corrections.newest(WAIT_MS)
-        if correction is not None:
-            hand.take(actuator.decide(correction, time.monotonic_ns()), correction.result.command)
+        if correction is not None and rejoin.follows(correction, time.monotonic_ns()):
+            decision = actuator.decide(correction, now := time.monotonic_ns())
+            if not decision.refusal:
+                rejoin.acted(now)
+            hand.take(decision, correction.result.command)
         now = time.monotonic_ns()
         hand.take(actuator.watch(now))
         watchdog.feed(now)
@@ -73,10 +77,15 @@ def main(config: Config) -> int:
     with (
         CorrectionSubscriber(ends.corrections, config.stream, guard=guard) as corrections,
         DeviceClient(ends.device, guard=guard) as device,
+        ControlClient(ends.control, guard=guard) as control,
     ):
         quiet()
         journal.say(f"ready: {corrections.endpoint} to {device.endpoint}")
+        rejoin = Rejoin(
+            device, control, after_ms=actuator.watchdog_ms, timeout_ms=actuator.timeout_ms, journal=journal,
+            host=actuator.host,
+        )  # fmt: skip
         hand = Hand(actuator, device, journal)
-        run(actuator, corrections, hand, stop)
+        run(actuator, corrections, rejoin, hand, stop)
     journal.say("done: " + (", ".join(f"{kind} {count}" for kind, count in hand.done.items()) or "nothing to do"))
     return 0

@@ -204,9 +204,10 @@ class Frozen(Machine):
 
 
 class Answer(Machine):
-    """A place that was found anew must follow the commands: a hot pixel does not move when the mirror does.
+    """A place that was found anew must move when the mirror does: a hot pixel does not.
 
-    What is asked of it is bounded, until it has answered; a place that has not by the time-out is not followed, until
+    A scene may move against the commands, too; so any motion of a pixel clears it, and of less the part that follows
+    the commands. What is asked of it is bounded, until it has answered; a place that has not by the time-out is not followed, until
     it is tried again. `home` is where the image should be by now, if what was followed before is still there.
     """
 
@@ -245,6 +246,9 @@ class Answer(Machine):
         before = math.hypot(*self.asked)
         self.asked = Shift(self.asked.dx + asked.dx, self.asked.dy + asked.dy)
         self.home = Shift(self.home.dx + asked.dx, self.home.dy + asked.dy)
+        if distance(shift, self.start) > SAME_PLACE:  # with or against what was asked: a hot pixel does neither
+            self.start = None
+            return False
         length = math.hypot(*self.asked)
         if length < ASKED_LEAST:
             return False

@@ -237,6 +237,15 @@ def test_what_answers_is_followed(answer):
     assert not any(verdicts[2:])
 
 
+def test_what_moves_by_itself_is_no_hot_pixel():
+    """A gust takes the image away and goes on against the commands, as far as they bring it back and further."""
+    stream = Stream(timeout=0.1)
+    stream.give()
+    assert stream.until_ok(dx=12.0) == 2
+    places = [12.0 + 0.02 * k for k in range(200)]
+    assert not any(stream.give(dx=place, asked=Shift(-0.05, 0.0)) for place in places)
+
+
 def test_what_is_found_anew_nearby_must_answer_too():
     stream = Stream(timeout=0.5)
     stream.give()

@@ -211,7 +211,9 @@ def test_the_process_acts_on_valid_corrections_only(launch, free_endpoints):
 
         def serve():
             request = device.poll(20)
-            if request is not None:
+            if request is not None and request.body["do"] == "where":
+                device.reply(request, {"at": (0.0, 0.0)})
+            elif request is not None:
                 moves.append(tuple(request.body["u"]))
                 if moves[-1][0] == 7.0:
                     device.refuse(request, "stuck")
@@ -248,7 +250,8 @@ def test_the_process_takes_the_safe_action_when_the_tracker_falls_silent(launch,
         def serve():
             request = device.poll(20)
             if request is not None:
-                asked.append((request.body["do"], tuple(request.body.get("u", ()))))
+                if request.body["do"] != "where":
+                    asked.append((request.body["do"], tuple(request.body.get("u", ()))))
                 device.reply(request, {"at": request.body.get("u", (1.0, 2.0))})
             return asked[-1:]
 

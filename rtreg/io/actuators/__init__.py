@@ -89,9 +89,8 @@ class Actuator:
             )
         if safe not in get_args(Safe):
             raise ConfigError(f"safe = {safe!r}: one of {', '.join(get_args(Safe))}")
-        self.limit, self.timeout_ms, self.safe = limit, timeout_ms, safe
-        self._watchdog_ns = round(watchdog_ms * 1e6)
-        self._host = host
+        self.limit, self.timeout_ms, self.safe, self.host = limit, timeout_ms, safe, host
+        self.watchdog_ms, self._watchdog_ns = watchdog_ms, round(watchdog_ms * 1e6)
         self._obeyed: tuple[float, float] | None = None
         self._stepped: tuple[int, int] | None = None
         self._fed: int | None = None  # None: the watchdog sleeps
@@ -144,7 +143,7 @@ class Actuator:
         """Why this correction may not be acted on; empty when it may."""
         if self._stopped:
             return "stopped"
-        if why := correction.refusal(self._host, now_ns):
+        if why := correction.refusal(self.host, now_ns):
             return why
         # a command that is not finite is none, and compares as within any limit
         beyond = self.limit is not None and max(map(abs, correction.result.command.u)) > self.limit
