@@ -207,8 +207,9 @@ class Answer(Machine):
     """A place that was found anew must move when the mirror does: a hot pixel does not.
 
     A scene may move against the commands, too; so any motion of a pixel clears it, and of less the part that follows
-    the commands. What is asked of it is bounded, until it has answered; a place that has not by the time-out is not followed, until
-    it is tried again. `home` is where the image should be by now, if what was followed before is still there.
+    the commands. What is asked of it is bounded, until it has answered; a place that has not by the time-out is not
+    followed, until it is tried again. `home` is where the image should be by now, if what was followed before is still
+    there.
     """
 
     STATE = ("start", "fresh", "home", "asked", "since_ns", "banned", "banned_ns")
