@@ -210,6 +210,8 @@ def runaway(logs: Path) -> Measured:
             CorrectionSubscriber(ends.corrections, "cam") as corrections,
         ):
             for _ in range(5):
+                device.ask("move", {"u": (0.0, 0.0), "mode": "absolute", "unit": "px", "valid_until": 2**62})
+                control.ask("start_from", {"position": (0.0, 0.0)}, timeout_ms=10_000)
                 control.ask("set_reference", timeout_ms=10_000)
                 hear(corrections, lambda heard: heard.locked, 60)
                 control.ask("close", timeout_ms=10_000)

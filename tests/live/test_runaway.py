@@ -34,6 +34,39 @@ def closed_loop(response, disturbance, *, gain=0.4, delay=1, noise=0.0, seed=0):
     return None, largest
 
 
+def irregular_loop(response, disturbance, *, gain=0.4, idle=0.4, noise=0.005, seed=0):
+    """The same for a device that is idle in a part of the steps, and then makes up for it, as a busy host's is."""
+    rng = np.random.default_rng(seed)
+    asked, made, largest, watch = 0j, 0j, 0.0, Runaway(gain)
+    for step, pushed in enumerate(disturbance):
+        residual = response * made + pushed + complex(*rng.normal(0.0, noise, 2))
+        largest = max(largest, abs(residual))
+        move = -gain * residual
+        if watch.tell(residual, move):
+            return step, largest
+        asked += move
+        made = made if rng.random() < idle else asked
+    return None, largest
+
+
+@pytest.mark.parametrize("gain", [0.1, 0.2, 0.4])
+@pytest.mark.parametrize("idle", [0.2, 0.4])
+def test_a_device_that_is_late_now_and_then_hides_no_wrong_sign(gain, idle):
+    for seed in range(20):
+        told, largest = irregular_loop(-1, at_rest(1000), gain=gain, idle=idle, seed=seed)
+        assert told is not None
+        assert largest < 20.0
+
+
+@pytest.mark.parametrize("idle", [0.0, 0.2, 0.4])
+def test_bumps_open_no_loop(idle):
+    """One of 10 px rms in a hundred steps, at any phase of the answer to the one before."""
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        bumps = np.cumsum(np.where(rng.random(20_000) < 0.01, rng.normal(0, 10.0, 20_000), 0.0)) + 0j
+        assert irregular_loop(1.0, bumps, idle=idle, seed=seed)[0] is None
+
+
 def at_rest(steps):
     return np.zeros(steps, complex) + 0.02
 
