@@ -1,6 +1,6 @@
 """Every fault that is promised something, made to happen to real processes, and what was measured: a Markdown page.
 
-    python bench/reliability.py > docs/reliability.md          everything, about four minutes
+    python bench/reliability.py > docs/reliability.md          everything, about a quarter of an hour
     python bench/reliability.py restart frozen kills           some rows only, to the terminal
 
 Times are upper bounds: the camera of most rows and the ear are threads of one Python process beside what is measured.
@@ -19,8 +19,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "bench")]
 
+import chaos  # noqa: E402
 import reliability_kills as kills  # noqa: E402
 import reliability_rows as rows  # noqa: E402
+from reliability_curve import stranger  # noqa: E402
 from reliability_rig import Measured, Rig  # noqa: E402
 
 HEAD = """\
@@ -35,6 +37,15 @@ process says it is ready, to the first correction that may be acted on.
 
 | fault | promise | test | time to detect | time to recover | frames lost |
 |---|---|---|---|---|---|
+"""
+
+CHAOS = """
+## Everything at once
+
+The demo with `rtreg chaos` between camera and tracker, for {seconds:g} s at {rate:g} Hz: {share:.0%} of the frames each
+dropped, sent twice, reordered, delayed, corrupted and resized, and the feed frozen for that part of the time. A corrupt
+header may tell any number or epoch, hence what is "lost".
+
 """
 
 ROWS: dict[str, tuple[str, str, str, Callable[[Rig], Measured]]] = {
@@ -107,16 +118,19 @@ ROWS: dict[str, tuple[str, str, str, Callable[[Rig], Measured]]] = {
     ),
 }
 
+OTHERS = ("runaway", "stranger", "kills", "chaos")
+
 
 def main() -> int:
     """Run the rows asked for, print the page; 1 if a promise was broken."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {' '.join(ROWS)} runaway kills (default: all)")
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {' '.join((*ROWS, *OTHERS))} (default: all)")
     parser.add_argument("--each", type=int, default=20, help="SIGKILLs and SIGSTOPs (default: %(default)s each)")
+    parser.add_argument("--chaos", type=float, default=600.0, metavar="S", help="of chaos, s (default: %(default)s)")
     options = parser.parse_args()
-    if unknown := set(options.rows) - {*ROWS, "runaway", "kills"}:
+    if unknown := set(options.rows) - {*ROWS, *OTHERS}:
         parser.error(f"no rows {' '.join(sorted(unknown))}")
-    wanted = options.rows or [*ROWS, "runaway", "kills"]
+    wanted = options.rows or [*ROWS, *OTHERS]
     broken: list[str] = []
     print(HEAD.format(rate=rows.RATE), end="")
     with tempfile.TemporaryDirectory() as logs, contextlib.ExitStack() as stack:
@@ -131,11 +145,26 @@ def main() -> int:
         if "runaway" in wanted:
             test = "test_faults: loop_of_the_wrong_sign; test_runaway"
             _row("wrong sign of the matrix", "loop opened, with the reason", test, kills.runaway(Path(logs)), broken)
+        if "stranger" in wanted:
+            promise = "gets nothing from a CURVE endpoint, controls nothing"
+            _row("a client without the key", promise, "test_secure; test_curve", stranger(Path(logs)), broken)
         if "kills" in wanted:
-            print(kills.page(Path(logs), options.each, broken), end="")
+            print(kills.page(Path(logs), options.each, broken), end="", flush=True)
+    if "chaos" in wanted:
+        print(_chaos(options.chaos, broken))
     for fault in broken:
         print(f"broken: {fault}", file=sys.stderr)
     return 1 if broken else 0
+
+
+def _chaos(seconds: float, broken: list[str]) -> str:
+    """The section of that name."""
+    share, rate, seed = 0.05, 500.0, 1
+    watch = chaos.run(seconds, share, rate, seed)
+    if watch.broken or watch.wrong or watch.recount.differences(watch.ledger):
+        broken.append("chaos: identity, accounts or locks")
+    head = CHAOS.format(seconds=seconds, rate=rate, share=share)
+    return head + chaos.report(watch, seconds, share, rate, seed)
 
 
 def _row(fault: str, promise: str, test: str, measured: Measured, broken: list[str]) -> None:
