@@ -202,8 +202,8 @@ def camera_options(config: Config) -> CameraOptions:
 def _camera(config: Config) -> tuple[CameraOptions, dict[str, Any]]:
     """``[camera]`` has the process's options and those of its source."""
     source = config.tables.get("camera", {}).get("source", CameraOptions.source)
-    with config.naming("camera"):
-        feed_target = _sources().get(source, _sources()["simulated"])  # an unknown one is refused just below
+    with config.naming("camera"):  # one that is unknown, or no text at all, is refused just below
+        feed_target = _sources().get(str(source), _sources()["simulated"])
     options, source_options = config.split("camera", (CameraOptions, ()), feed_target)
     with config.naming("camera"):
         return CameraOptions(**options), source_options

@@ -13,7 +13,8 @@ from processes import until
 
 from rtreg.io.recordings import Recording
 from rtreg.io.recordings.salvage import check, recover
-from rtreg.io.sockets import ControlClient, CorrectionSubscriber
+from rtreg.io.sockets import ControlClient, CorrectionSubscriber, DeviceClient
+from rtreg.live.quality import QualityGate
 from rtreg.records import State
 from rtreg.replay import verify
 
@@ -157,6 +158,49 @@ def test_the_ring_is_written_when_it_is_asked_for(tmp_path, recorder, ends):
     assert found.frames > 20
     with Recording(first) as recording:
         assert recording.metadata["trigger"] == {"what": "mark"}
+
+
+@pytest.fixture
+def upset(ends):
+    """Makes the image jump, or the tracker lose it; all is well again in the end."""
+
+    def locked():
+        got = corrections.receive(200)
+        return got is not None and got.result.state is State.LOCKED
+
+    with (
+        CorrectionSubscriber(ends.corrections, "cam") as corrections,
+        DeviceClient(ends.device) as device,
+        ControlClient(ends.control) as control,
+    ):
+
+        def jump(x):
+            asked = {"u": (x, 0.0), "mode": "absolute", "unit": "px", "valid_until": 2**62}
+            assert device.ask("move", asked, timeout_ms=10_000)["ok"]
+
+        def require(max_sigma):
+            assert control.ask("retune", {"max_sigma": max_sigma}, timeout_ms=10_000)["ok"]
+
+        until(locked)
+        yield {"jump": lambda: jump(12.0), "lost": lambda: require(1e-9)}
+        jump(0.0)
+        require(QualityGate().max_sigma)
+        until(locked)
+
+
+@pytest.mark.parametrize("what", ["jump", "lost"])
+def test_the_ring_is_written_when_the_image_jumps_or_is_lost(tmp_path, recorder, upset, what):
+    one = recorder(tmp_path / "ring.mcap", "--ring", "4", "--set", "recorder.ring_after_s=0.5")
+    time.sleep(1.0)  # something to keep
+    assert not list(tmp_path.glob("ring*.mcap"))
+    upset[what]()
+    one.wait_for(f"{what}: wrote ")
+    first = min(tmp_path.glob(f"ring_{what}_*.mcap"))
+    found = same(first)
+    assert found.same
+    assert found.frames > 50
+    with Recording(first) as recording:
+        assert recording.metadata["trigger"] == {"what": what}
 
 
 def test_recording_stops_at_the_floor_and_tracking_goes_on(tmp_path, recorder, ends):
