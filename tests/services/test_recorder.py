@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -61,7 +62,11 @@ class Recorder:
 @pytest.fixture(scope="module")
 def ends(launch, free_endpoints):
     """A camera and a tracker that go on through all of these tests."""
-    ends = free_endpoints()
+    return locked(launch, free_endpoints())
+
+
+def locked(launch, ends):
+    """A camera and a tracker at these endpoints, once they have a lock."""
     launch("track", "simulated", ends, *SMALL).wait_ready()
     launch("camera", "simulated", ends, *SMALL).wait_ready()
     with CorrectionSubscriber(ends.corrections, "cam") as corrections:
@@ -201,6 +206,17 @@ def test_the_ring_is_written_when_the_image_jumps_or_is_lost(tmp_path, recorder,
     assert found.frames > 50
     with Recording(first) as recording:
         assert recording.metadata["trigger"] == {"what": what}
+
+
+def test_frames_in_shared_memory_are_recorded_with_their_pixels(tmp_path, launch, free_endpoints):
+    ends = locked(launch, dataclasses.replace(free_endpoints(), frames=f"shm://rtreg-test-{os.getpid()}"))
+    path = tmp_path / "shared.mcap"
+    one = Recorder(tmp_path / "shared.log", ends, path).wait_for("ready:")
+    one.wait_until_it_grows(path, 1_000_000)
+    assert one.stop() == 0
+    found = same(path)
+    assert found.same
+    assert found.frames > 20
 
 
 def test_recording_stops_at_the_floor_and_tracking_goes_on(tmp_path, recorder, ends):
