@@ -293,6 +293,28 @@ def gradient_energy(image, variance, good):
     return np.where(good, (gy**2 + gx**2) / variance, 0.0)
 
 
+def shrink(image, variance):
+    """Local mean by (1 2 1) / 4 along both axes of the mirrored image, and of the rest what is more than noise."""
+    padded = np.pad(np.asarray(image, float), 1, mode="reflect")
+    rows = 0.25 * padded[:-2] + 0.5 * padded[1:-1] + 0.25 * padded[2:]
+    local = 0.25 * rows[:, :-2] + 0.5 * rows[:, 1:-1] + 0.25 * rows[:, 2:]
+    detail = image - local
+    return local + np.maximum(0.0, 1.0 - 4.0 * variance / np.maximum(detail**2, 1e-30)) * detail
+
+
+def neighbour_products(a, b):
+    """Mean product of each pixel of `a`, less its mean, with its right and lower ones in `b`, less its."""
+    da, db = a - np.nanmean(a, dtype=float), b - np.nanmean(b, dtype=float)
+    return 0.5 * (np.nanmean(da[:, 1:] * db[:, :-1]) + np.nanmean(da[1:] * db[:-1]))
+
+
+def merged(total, count, frames, weight, memory, least, mean, seen):
+    """A batch into a running mean, each pixel with its own number of frames: the mean, that number, what is known."""
+    seen = np.minimum(seen * (1.0 - weight * (1.0 - count / frames)) + count, memory)
+    mean = np.where(count > 0, mean + (total - count * mean) / np.maximum(seen, 1e-30), mean)
+    return mean, seen, np.where(seen >= least, mean, np.nan)
+
+
 def box_sum(image, reach):
     """Sums over boxes, a pixel at a time."""
     ny, nx = image.shape

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from rtreg.estimators.exposure import Exposure, aligned
 from rtreg.estimators.grid import Grid
+from rtreg.estimators.pieces import Pieces
 from rtreg.estimators.spline import kept_noise_table
 from rtreg.kernels import follow, gauss_newton
 
@@ -68,7 +69,12 @@ class Cut:
             self._blocks[0], self._templates[0], self._blocks[1], self._templates[1], self._gains,
         )  # fmt: skip
 
-    def shorten(self, amplitude: float, sigmas: tuple[float, float]) -> None:
+    @property
+    def blocks(self) -> Image:
+        """The rows of a full pass, (n, 2)."""
+        return self._blocks[0]
+
+    def shorten(self, amplitude: float, sigmas: tuple[float, float]) -> Pieces[None]:
         """Keep the templates of a large frame in half the bytes, if their rounding is nothing beside the noise.
 
         `amplitude` is the root of the sum of squares of what the frame is expected to show, about its mean; `sigmas`
@@ -81,6 +87,7 @@ class Cut:
         if any(ROUNDING * step * amplitude > UNSEEN * sigma for step, sigma in zip(steps, sigmas, strict=True)):
             return
         for which, held in enumerate(self._templates):
+            yield
             short = aligned(held.shape, np.int16)
             gauss_newton.quantise(held, short, self._gains[which])
             self._templates[which] = short
@@ -98,15 +105,22 @@ class Cut:
             False, 0.0, 0.0,
         )  # fmt: skip
 
-    def layers(self, coefficients: Image, judging: Image, templates: Image, weights: Image, quiet: Image) -> None:
+    def layers(
+        self, coefficients: Image, judging: Image, templates: Image, weights: Image, quiet: Image
+    ) -> Pieces[None]:
         """Take what a residual is judged with; `quiet` is the share of each pixel's variance that light has none in."""
         self.judged = (coefficients, judging, kept_noise_table())
         used = weights > 0.0
+        count = np.count_nonzero(used)
+        self.facts[follow.QUIET_SHARE] = float(np.sum(quiet * used, dtype=np.float64)) / count
+        yield
         total = float(weights.sum(dtype=np.float64))
-        mean = float(np.sum(weights * templates[0], dtype=np.float64)) / total
-        square = float(np.sum(weights * np.square(templates[0]), dtype=np.float64)) / total - mean * mean
-        self.structure = square * total / np.count_nonzero(used)
-        self.facts[follow.QUIET_SHARE] = np.mean(quiet, where=used)
+        product = weights * templates[0]
+        mean = float(product.sum(dtype=np.float64)) / total
+        yield
+        product *= templates[0]
+        square = float(product.sum(dtype=np.float64)) / total - mean * mean
+        self.structure = square * total / count
 
     def know(self, sigma: float, share: float, background: float, per_frames: float, mean: float) -> None:
         """Take what the kernels have to know; `share` of the information is the scout's."""

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rtreg.estimators.pieces import Pieces
 from rtreg.kernels import box, bspline, inpaint
 
 Image = npt.NDArray[Any]
@@ -25,34 +26,51 @@ NEAR = 2  # px: a bad pixel with no good one so near is in the middle of nowhere
 WRONG = 0.1  # of what the neighbours' mean missed, for a pixel alone; as much again for each three bad ones about it
 MIRROR_FELT = 8  # px from the border: so far a bright star cut by it shows in the residual
 MIRROR_ERROR = 0.7  # of a pixel on the border, between it and the next; falling by the spline's pole from there
+SAMPLED = 4  # px: every so many tell the level of an image
 RESPONSE = np.array([math.sqrt(3.0) * abs(float(bspline.POLE)) ** abs(k) for k in range(-6, 7)], np.float32)
 
 
-def fill(image: Image, good: Image) -> Image:
-    """Fill the bad pixels of `image` (ny, nx) float32, in which they hold a first guess.
+def fill(image: Image, good: Image) -> Pieces[Image]:
+    """Fill the bad pixels of `image` (ny, nx) float32, in which they hold a first guess; in pieces.
 
     Returns the variance that the doubt about them adds to the pixels about them, (ny, nx) float32, and along the
     border: the spline, which a frame's bad pixels are filled from, goes on mirrored there.
     """
     about = np.empty(image.shape, np.float32)
     box.box_sum(good, NEAR, about)
+    yield
     known = np.flatnonzero(~good & (about > 0.5)).astype(np.int32)
     flat = image.reshape(-1)
     before = flat[known]
-    inpaint.inpaint(image, known, known.size, _kernel(), ROUNDS)
+    for _ in range(ROUNDS):
+        yield
+        inpaint.inpaint(image, known, known.size, _kernel(), 1)
+    yield
     box.box_sum(~good, 1, about)
-    wrong = np.zeros(image.shape, np.float32)
-    wrong.reshape(-1)[known] = WRONG * (1.0 + about.reshape(-1)[known] / 3.0) * np.abs(flat[known] - before)
-    bspline.convolve(wrong, RESPONSE, RESPONSE, False, wrong)
-    return np.square(wrong) + np.square(mirror_error(image - np.median(image)))
+    yield
+    wrong = (WRONG * (1.0 + about.reshape(-1)[known] / 3.0) * np.abs(flat[known] - before)).astype(np.float32)
+    felt = np.zeros(image.shape, np.float32)
+    inpaint.spread(wrong, known, RESPONSE, felt)
+    yield
+    np.square(felt, out=felt)
+    level = np.median(image[::SAMPLED, ::SAMPLED])
+    yield
+    beyond = mirror_error(image, level)
+    yield
+    np.square(beyond, out=beyond)
+    felt += beyond
+    return felt
 
 
-def mirror_error(image: Image) -> Image:
-    """How wrong a spline may be near the border, for going on mirrored beyond it; (ny, nx) float32."""
+def mirror_error(image: Image, level: float = 0.0) -> Image:
+    """How wrong a spline may be near the border, for going on mirrored beyond it; (ny, nx) float32.
+
+    `level` is what there is where there is nothing.
+    """
     error = np.zeros_like(image)
     for turned, out in ((image, error), (image.T, error.T)):
         for lines, target in ((turned, out), (turned[::-1], out[::-1])):
-            edge = np.pad(np.abs(lines[0]), 1, mode="edge")
+            edge = np.pad(np.abs(lines[0] - np.float32(level)), 1, mode="edge")
             worst = MIRROR_ERROR * np.maximum.reduce((edge[:-2], edge[1:-1], edge[2:]))
             for k in range(min(MIRROR_FELT, len(lines))):
                 np.maximum(target[k], worst * abs(bspline.POLE) ** k, out=target[k])

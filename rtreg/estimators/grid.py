@@ -13,6 +13,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+from rtreg.estimators.pieces import Pieces
+
 Image = npt.NDArray[Any]
 
 TILE = (8, 16)  # px (y, x): the narrower, the less is read; the wider, the less of it is margin
@@ -71,12 +73,14 @@ class Information(NamedTuple):
     tiles: Image
 
     @classmethod
-    def of(cls, weights: Image, along_y: Image, along_x: Image) -> Self:
-        """From weights and gradients (ny, nx); both axes count alike, however unequal what is known of them."""
+    def of(cls, weights: Image, along_y: Image, along_x: Image) -> Pieces[Self]:
+        """From weights and gradients (ny, nx), in pieces; both axes count alike, whatever is known of them."""
         gain = np.zeros(weights.shape, np.float32)
         for slope in (along_y, along_x):
             part = weights * np.square(slope)
+            yield
             gain += part * np.float32(0.5 / max(float(part.sum(dtype=np.float64)), 1e-30))
+            yield
         ny, nx = weights.shape
         rows = np.add.reduceat(gain, np.arange(0, ny, TILE[0]), axis=0)
         return cls(gain.sum(axis=1, dtype=np.float64), np.add.reduceat(rows, np.arange(0, nx, TILE[1]), axis=1))

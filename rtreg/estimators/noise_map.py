@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtreg.errors import FrameError
+from rtreg.kernels import box
 from rtreg.noise import QUANTISATION, NoiseModel, fit_variance, variance_line
 
 Image = npt.NDArray[Any]
@@ -102,7 +103,8 @@ class NoiseMap:
         if math.isinf(frames):
             return light
         noise = (quiet + np.float32(slope) * light) / np.float32(frames)
-        return np.maximum(_shrink(signal, noise), np.float32(0.0))
+        box.shrink(signal, noise, light)
+        return np.maximum(light, np.float32(0.0), out=light)
 
     def guess(self, reference: Image, good: Image, frames: float) -> None:
         """A first line, from the finest detail of a reference with noise of its own; see `learn` for the parameters.
@@ -189,13 +191,3 @@ def _neighbours(image: Image, axis: int) -> Image:
     """Five copies of an image, each a pixel further along the axis, of what they have in common: (5, ny, nx)."""
     size = image.shape[axis] - 4
     return np.stack([np.take(image, range(k, k + size), axis) for k in range(5)])
-
-
-def _shrink(image: Image, variance: Image) -> Image:
-    """A noisy image drawn towards its local mean where it differs by no more than noise: for variances, not fits."""
-    pad = np.pad(image, 1, mode="reflect")
-    rows = 0.25 * pad[:-2] + 0.5 * pad[1:-1] + 0.25 * pad[2:]
-    local = 0.25 * rows[:, :-2] + 0.5 * rows[:, 1:-1] + 0.25 * rows[:, 2:]
-    detail = image - local
-    keep = np.maximum(0.0, 1.0 - 4.0 * variance / np.maximum(detail * detail, 1e-30))
-    return np.asarray(local + keep * detail, np.float32)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any, Literal, get_args
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,7 @@ from rtreg.estimators.acquire import DETECTION, Peak, Searcher
 from rtreg.estimators.exposure import Exposure
 from rtreg.estimators.fill import fill
 from rtreg.estimators.noise_map import NoiseMap
+from rtreg.estimators.pieces import Pieces, at_once
 from rtreg.estimators.robust import ROUNDS, Outliers
 from rtreg.estimators.significance import lever, significant
 from rtreg.estimators.spline import SPLINES
@@ -26,6 +28,7 @@ from rtreg.records import NAN, Covariance, Estimate, Shift, Verdict
 
 Image = npt.NDArray[Any]
 Method = Literal["auto", "centroid", "fft"]
+Place = tuple[Shift, bool]
 
 DTYPES = tuple(np.dtype(code) for code in ("u1", "u2", "i2", "i4", "f4", "f8"))
 _READY = frozenset(DTYPES)
@@ -40,6 +43,17 @@ MISFIT_GROWTH = 3.0  # chi²/dof over that of the last acquisition: the tracked 
 UNEXPLAINED = 0.01  # of the structure: less than that is interpolation error at high signal, no misfit
 LARGEST_STRUCTURE_LEFT = 0.25  # of a frame's variance: with more than that unexplained it is another scene
 LEAST_INFORMATION = 0.3  # of the gradient energy that is signal, not the reference's noise
+
+
+class _Side(NamedTuple):
+    """One reference and all that belongs to it."""
+
+    image: Image
+    good: Image
+    doubt: Image  # variance of what bad pixels were filled with
+    frames: float
+    tracker: Tracker | None = None
+    everywhere: bool = False
 
 
 class Registrar:
@@ -175,11 +189,48 @@ class Registrar:
 
         Parameters are those of the constructor. Raises `FrameError` when the shape differs.
         """
+        self._set_reference(self._checked(reference, reference_frames), reference_frames, mask, calibrated)
+
+    def renewing(self, reference: Image, *, reference_frames: float, where: Callable[[], Place]) -> Pieces[None]:
+        """`set_reference` by a calibrated image, made ready in pieces: until the last one nothing changes.
+
+        Parameters
+        ----------
+        where : callable
+            Asked for the `place` to get ready for, once or twice.
+
+        Notes
+        -----
+        Begin anew when `noise_line` changes meanwhile: what was made is for the noise that was known before.
+        """
+        pixels = self._checked(reference, reference_frames)
+        side = yield from self._side(pixels, reference_frames, None, True, where)
+        yield
+        shift, tracked = where()
+        if tracked and side.tracker is not None:
+            yield from side.tracker.cutting(shift.dy, shift.dx)
+        self._install(side)
+        if tracked:
+            self._find_star()
+        else:
+            self._new_searcher()
+
+    @property
+    def noise_line(self) -> tuple[float, float] | None:
+        """What is known by now of a noise that has to be learnt: variance without light, and by a unit of signal."""
+        return self._noise_map.line
+
+    @property
+    def place(self) -> Place:
+        """Where the image was found last, and whether it will be looked for there."""
+        return self._start, self.locked and self.method != "fft"
+
+    def _checked(self, reference: npt.ArrayLike, frames: float) -> Image:
         pixels = as_pixels(reference, "reference")
         if pixels.shape != self.shape:
             raise FrameError(f"new reference is {pixels.shape} but the old one is {self.shape}; make a new Registrar")
-        _check_options(reference_frames, self.max_shift, self.method, self.slack)
-        self._set_reference(pixels, reference_frames, mask, calibrated)
+        _check_options(frames, self.max_shift, self.method, self.slack)
+        return pixels
 
     def measure(self, frame: npt.ArrayLike, *, guess: Shift | None = None, calibrated: bool = False) -> Estimate:
         """Measure one frame.
@@ -232,11 +283,27 @@ class Registrar:
     # -- reference ------------------------------------------------------------------------------------------------
 
     def _set_reference(self, pixels: Image, frames: float, mask: Image | None, calibrated: bool) -> None:
+        self._install(at_once(self._side(pixels, frames, mask, calibrated, lambda: self.place)))
+
+    def _install(self, side: _Side) -> None:
+        assert side.tracker is not None
+        self._reference, self._good, self._doubt, self._frames = side.image, side.good, side.doubt, side.frames
+        self._tracker, self._everywhere = side.tracker, side.everywhere
+        self._searcher: Searcher | None = None
+        self._star: centroid.Star | None = None
+        self._star_known = False
+
+    def _side(
+        self, pixels: Image, frames: float, mask: Image | None, calibrated: bool, where: Callable[[], Place]
+    ) -> Pieces[_Side]:
+        """All that belongs to a reference."""
         if mask is not None and np.shape(mask) != self.shape:
             raise ConfigError(f"mask is {np.shape(mask)} but the reference is {self.shape}")
         exposure = Exposure(self.shape)
         exposure.take(pixels, self._identity if calibrated else self._calibration)
+        yield
         exposure.look()
+        yield
         work = exposure.work
         good = np.ones(self.shape, bool)
         good.reshape(-1)[exposure.bad[: exposure.n_bad]] = False
@@ -244,62 +311,73 @@ class Registrar:
             good &= ~np.asarray(mask, bool)
         if not good.any():
             raise FrameError("the reference has no good pixel: every one is masked, NaN or saturated")
-        if float(np.ptp(work[good])) == 0.0:
-            raise FrameError(f"the reference is constant ({float(work[good][0]):g}): there is nothing to follow in it")
+        yield
         bad = np.flatnonzero(~good).astype(np.int32)
-        self._doubt = np.zeros(self.shape, np.float32)
+        level = work.item(int(np.argmax(good)))  # any good pixel's
+        work.reshape(-1)[bad] = level
+        if float(np.ptp(work)) == 0.0:
+            raise FrameError(f"the reference is constant ({level:g}): there is nothing to follow in it")
+        doubt = np.zeros(self.shape, np.float32)
         if bad.size:
+            yield
             work.reshape(-1)[bad] = 0.0
             prepare.patch(work, bad, bad.size, np.zeros(self.shape, bool))
-            self._doubt = fill(work, good)
-        self._reference, self._good, self._frames = work, good, frames
-        self._searcher: Searcher | None = None
-        self._tracker = self._new_tracker()
+            yield
+            doubt = yield from fill(work, good)
+        yield
+        side = _Side(work, good, doubt, frames)
+        tracker, everywhere = yield from self._tracker_for(side, where)
+        return side._replace(tracker=tracker, everywhere=everywhere)
 
-    def _new_tracker(self, everywhere: bool | None = None) -> Tracker:
-        """A tracker for the reference as it is; the pixels it uses are its own choice, or `everywhere` a given one."""
-        self._noise_map.guess(self._reference, self._good, self._frames)
-        noise = self._noise_map.of(self._reference, self._frames)
+    def _tracker_for(
+        self, side: _Side, where: Callable[[], Place], everywhere: bool | None = None
+    ) -> Pieces[tuple[Tracker, bool]]:
+        """A tracker, and whether it looks everywhere or only where there is structure: its choice, or a given one."""
+        image, every = side.image, side.good
+        self._noise_map.guess(image, every, side.frames)
+        noise = self._noise_map.of(image, side.frames)
+        yield
         if self._noise_map.known:
-            noise = noise._replace(quiet=noise.quiet + self._doubt)
+            noise = noise._replace(quiet=noise.quiet + side.doubt)
         # noise that is not known yet cannot be taken out of the reference
-        frames = self._frames if self._noise_map.known else math.inf
-        self._star: centroid.Star | None = None
-        self._star_known = False
+        frames = side.frames if self._noise_map.known else math.inf
         make = functools.partial(
-            Tracker,
-            self._reference,
+            Tracker.built,
+            image,
             noise=noise,
             reference_frames=frames,
             slack=self.slack,
             spline=self._spline,
             tiled=not (self._calibration.mask.size or self._noise_map.learning or self._outliers),
         )
-        self._everywhere = everywhere is True
         if math.isinf(frames) or everywhere:
-            return make(good=self._good)
-        good = significant(self._reference, noise.total / np.float32(frames), self._good)
-        tracker = make(good=good)
-        if everywhere is False or good is self._good or not tracker.noisy:
-            return tracker
+            return (yield from make(good=every)), everywhere is True
+        good = yield from significant(image, noise.total / np.float32(frames), every)
+        tracker = yield from make(good=good)
+        if everywhere is False or good is every or not tracker.noisy:
+            return tracker, False
         # whether structure is in few places, or everywhere below the noise, shows in what can be had of it
-        rival = make(good=self._good)
-        dy, dx = self._start.dy, self._start.dx
-        self._everywhere = rival.expected_sigma(dy, dx) < tracker.expected_sigma(dy, dx)
-        return rival if self._everywhere else tracker
+        rival = yield from make(good=every)
+        shift, _ = where()
+        sigmas = []
+        for one in (rival, tracker):
+            yield from one.cutting(shift.dy, shift.dx)
+            sigmas.append(one.expected_sigma(shift.dy, shift.dx))
+        return (rival, True) if sigmas[0] < sigmas[1] else (tracker, False)
 
-    def prepare(self) -> None:
-        """Do now what the next `measure` would need after a new reference: cut templates, or spectra to search with."""
-        if self.locked and self.method != "fft":
-            self._tracker.prepare_for(self._start.dy, self._start.dx)
-            self._find_star()
-        else:
-            self._new_searcher()
+    def _renew_tracker(self, everywhere: bool | None = None) -> None:
+        """A new tracker for the reference as it is: the noise is another."""
+        side = _Side(self._reference, self._good, self._doubt, self._frames)
+        tracker, chosen = at_once(self._tracker_for(side, lambda: self.place, everywhere))
+        self._install(side._replace(tracker=tracker, everywhere=chosen))
 
-    def keep_up(self) -> None:
-        """Do now what a drift that goes on would make a `measure` do soon. Between frames, when there is time."""
-        if self.locked and self.method != "fft":
-            self._tracker.keep_up(self._start.dy, self._start.dx)
+    def keep_up(self) -> bool:
+        """Do a piece of what a drift that goes on would make a `measure` do soon. Between frames, when there is time.
+
+        Returns whether there was one to do.
+        """
+        shift, tracked = self.place
+        return tracked and self._tracker.keep_up(shift.dy, shift.dx)
 
     def _new_searcher(self) -> Searcher:
         noise_filter, reference = self._tracker.noise_filter, self._reference
@@ -353,12 +431,11 @@ class Registrar:
         self._contrast, self._baseline = float(state["contrast"]), float(state["baseline"])
         self._start = Shift(*map(float, state["start"]))
         self._scale, self._agreed = float(state["scale"]), int(state["agreed"])
-        self._tracker = self._new_tracker(bool(state["everywhere"]))
+        self._renew_tracker(bool(state["everywhere"]))
         self._tracker.restore(state["tracker"])
         if state["star_known"]:
             self._find_star()
         self.locked, self.last_transition = bool(state["locked"]), str(state["last_transition"])
-        self._searcher = None
         if state["searcher"]:
             self._new_searcher()
 
@@ -515,7 +592,7 @@ class Registrar:
             if not self._noise_map.learn(squares, model, share, self._frames, integer):
                 break
             start = Shift(fit.dx, fit.dy)
-            self._tracker, self._searcher = self._new_tracker(), None
+            self._renew_tracker()
             fit = self._track(start)
             self._baseline = fit.chi2_dof
             if not blind:

@@ -25,6 +25,7 @@ from rtreg.estimators.exposure import Exposure
 from rtreg.estimators.fill import MIRROR_FELT, mirror_error
 from rtreg.estimators.grid import Grid, Information, Window, choose_rows, choose_tiles
 from rtreg.estimators.noise_map import PixelNoise
+from rtreg.estimators.pieces import Job, Pieces, at_once
 from rtreg.estimators.spline import CUBIC, Spline, kept_noise, sampled
 from rtreg.estimators.wiener import NoiseFilter
 from rtreg.kernels import box, bspline, follow, gauss_newton, prepare
@@ -83,11 +84,22 @@ class Tracker:
 
     Notes
     -----
-    The mutable state: what was cut for one window of shifts (`_cut`), replaced by `prepare_for`, the fit's, and
-    scratch. Nothing else changes after construction. Not for use by two threads at once.
+    The mutable state: what was cut for one window of shifts (`_cut`), replaced by `prepare_for`, the one that is being
+    cut ahead of time, the fit's, and scratch. Nothing else changes after construction. Not for use by two threads at
+    once.
     """
 
-    def __init__(
+    def __init__(self, reference: Image, good: Image, noise: PixelNoise, **options: Any) -> None:
+        at_once(self._build(reference, good, noise, **options))
+
+    @classmethod
+    def built(cls, reference: Image, good: Image, noise: PixelNoise, **options: Any) -> Pieces[Tracker]:
+        """What the constructor makes, in pieces."""
+        tracker = cls.__new__(cls)
+        yield from tracker._build(reference, good, noise, **options)
+        return tracker
+
+    def _build(
         self,
         reference: Image,
         good: Image,
@@ -97,7 +109,7 @@ class Tracker:
         slack: float = 0.5,
         spline: Spline = CUBIC,
         tiled: bool = True,
-    ) -> None:
+    ) -> Pieces[None]:
         shape = reference.shape
         if min(shape) < 8:
             raise FrameError(f"image is {shape}: registration needs at least 8 x 8 pixels")
@@ -106,8 +118,9 @@ class Tracker:
         self._noise, self._per_frames = noise, 0.0 if math.isinf(reference_frames) else 1.0 / reference_frames
         total_variance = noise.total * np.float32(1.0 + self._per_frames)
         self.weights = np.where(good, 1.0 / total_variance, 0.0).astype(np.float32)
+        yield
         self._quiet_mean = float(np.mean(noise.quiet, where=good))
-        self._judging = _judging(self.weights, good)
+        self._judging = yield from _judging(self.weights, good)
         # a cut template weighs the lines just beyond its cut: those, too, must be of good pixels
         self._inner = (_inside(np.any(good, axis=1), spline.reach), _inside(np.any(good, axis=0), spline.reach))
         total = float(self.weights.sum(dtype=np.float64))
@@ -116,17 +129,24 @@ class Tracker:
         self.mean = float(np.sum(self.weights * reference, dtype=np.float64) / total)
         self.noise_filter: NoiseFilter | None = None
         self.noisy = False  # whether the reference's noise is a part of its gradients that counts
+        yield
         self.coefficients = np.empty(shape, np.float32)
         bspline.prefilter(reference - np.float32(self.mean), True, self.coefficients)
-        self._templates = self._templates_of(reference - np.float32(self.mean))
-        weighted = self._weighted()
+        yield
+        self._templates = yield from self._templates_of(reference - np.float32(self.mean))
+        yield
+        weighted = yield from self._weighted()
         for layer in weighted:
+            yield
             spline.prefilter(layer, False, layer)
+        yield
         self._filtered = weighted
-        self._information = Information.of(self.weights, self._templates[2], self._templates[3])
+        self._information = yield from Information.of(self.weights, self._templates[2], self._templates[3])
         self._tiled = tiled and not self.noisy  # noise is everywhere
         self._cut: Cut | None = None
         self._cut_at: tuple[float, float, bool] | None = None  # what `_cut` was made for
+        # cutting for where a drift goes, and what for
+        self._ahead: tuple[Job[Cut | None], tuple[float, float, bool]] | None = None
         self._scratch: tuple[Image, Image] | None = None
         self._sums = np.zeros(4)
         self._state = np.zeros(follow.STATE)
@@ -136,16 +156,18 @@ class Tracker:
         self.information_left = 1.0
         self.fit = Fit()
 
-    def _templates_of(self, image: Image) -> Image:
+    def _templates_of(self, image: Image) -> Pieces[Image]:
         """Image, one, and the image's slopes along y and x: (4, ny, nx) float32."""
         out = np.empty((4, *self.shape), np.float32)
         coefficients = np.empty(self.shape, np.float32)
         self._spline.prefilter(image, True, coefficients)
+        yield
         out[0], out[1] = image, 1.0
+        yield
         self._spline.gradients(coefficients, out[2], out[3])
         return out
 
-    def _weighted(self) -> Image:
+    def _weighted(self) -> Pieces[Image]:
         """Weighted templates; those of a noisy reference, and the frame with them, through its noise filter.
 
         Sets what the reference's white noise makes of the templates' products with themselves, in units of its
@@ -153,7 +175,10 @@ class Tracker:
         """
         plain = float(np.mean(np.square(self._spline.slope_response(WAVES))))
         self._noise_in_normal = self._noise_in_spread = (1.0, plain, plain)
-        weighted = self._templates * self.weights
+        weighted = np.empty_like(self._templates)
+        for template, layer in zip(self._templates, weighted, strict=True):
+            np.multiply(template, self.weights, out=layer)
+            yield
         if self._per_frames == 0.0:
             return weighted
         energy = min(float(np.vdot(weighted[k], self._templates[k])) for k in (2, 3))
@@ -161,36 +186,58 @@ class Tracker:
         self.noisy = bool(noise > NOISY_INFORMATION * energy)
         if not self.noisy:
             return weighted
+        yield
         noise_filter = NoiseFilter(self._templates[0], self.weights, 1.0 / self._per_frames)
+        yield
         if noise_filter.empty:
             return weighted
         self.noise_filter = noise_filter
-        self._noise_in_normal, self._noise_in_spread = (
-            noise_filter.moments(self._spline.slope_response, power) for power in (2, 4)
-        )
-        weighted = self._templates_of(noise_filter.smooth(self._templates[0])) * self.weights
-        return np.stack([noise_filter.spread(layer) for layer in weighted])
+        self._noise_in_normal = noise_filter.moments(self._spline.slope_response, 2)
+        yield
+        self._noise_in_spread = noise_filter.moments(self._spline.slope_response, 4)
+        yield
+        weighted = yield from self._templates_of(noise_filter.smooth(self._templates[0]))
+        for layer in weighted:
+            yield
+            layer[:] = noise_filter.spread(layer * self.weights)
+        return weighted
 
     def prepare_for(self, dy: float, dx: float, *, whole: bool = False) -> Cut | None:
         """Cut the templates for shifts about (dy, dx), px; None when too little of the reference is in the frame.
 
         `whole`: of the whole frame, wherever the information is.
         """
+        self._ahead = None
+        return at_once(self.cutting(dy, dx, whole=whole))
+
+    def cutting(self, dy: float, dx: float, *, whole: bool = False) -> Pieces[Cut | None]:
+        """`prepare_for` in pieces; with the last one the templates change."""
         window = self._window_at(dy, dx)
         if window.empty:
             return None
-        cut = self._cut_for(self._grid(window, whole))
+        cut = yield from self._cut_for(self._grid(window, whole))
         if cut is not None:
             self._cut, self._cut_at = cut, (dy, dx, whole)
         return cut
 
-    def keep_up(self, dy: float, dx: float) -> None:
-        """Cut new templates now if a shift of (dy, dx), px, comes near the end of those there are."""
-        if self._cut is None or self._cut_at is None:
-            return
-        centre = self._cut.grid.window.centre
-        if max(abs(dy - centre[0]), abs(dx - centre[1])) > AHEAD * self.slack:
-            self.prepare_for(dy, dx, whole=self._cut_at[2])
+    def keep_up(self, dy: float, dx: float) -> bool:
+        """Do a piece of cutting new templates if a shift of (dy, dx), px, comes near the end of those there are.
+
+        Returns whether there was one to do.
+        """
+        if self._ahead is None:
+            if self._cut is None or self._cut_at is None:
+                return False
+            centre = self._cut.grid.window.centre
+            if max(abs(dy - centre[0]), abs(dx - centre[1])) <= AHEAD * self.slack:
+                return False
+            self._ahead = self._look_ahead(dy, dx, self._cut_at[2])
+        if self._ahead[0].advance():
+            self._ahead = None
+        return True
+
+    def _look_ahead(self, dy: float, dx: float, whole: bool) -> tuple[Job[Cut | None], tuple[float, float, bool]]:
+        return Job(self.cutting(dy, dx, whole=whole)), (dy, dx, whole)
 
     def _grid(self, window: Window, whole: bool) -> Grid:
         reach = self._spline.reach
@@ -200,29 +247,38 @@ class Tracker:
             corners = choose_tiles(self._information, window, self.shape, margin)
         return Grid(self.shape, window, corners, slack=self.slack, reach=reach)
 
-    def _cut_for(self, grid: Grid) -> Cut | None:
+    def _cut_for(self, grid: Grid) -> Pieces[Cut | None]:
         window, templates = grid.window, grid.take(self._templates)
         weights = self.weights if grid.whole else grid.cut(self.weights)
         if grid.whole:
             if self._scratch is None:
                 self._scratch = np.empty((4, *self.shape), np.float32), np.empty((4, *self.shape), np.float32)
-            cut, instruments = grid.cut(self._filtered, self._scratch[0]), self._scratch[1]
+            cut, instruments = self._scratch
+            for layer, target in zip(self._filtered, cut, strict=True):
+                grid.cut(layer, target)
+                yield
             blocks, scout_blocks, share = choose_rows(self._information.rows, window.top, window.bottom)
             count = float(np.count_nonzero(weights[window.top : window.bottom, window.left : window.right] > 0.0))
         else:
+            yield
             cut = grid.cut(self._filtered)
             instruments = np.empty_like(cut)
+            yield
             gain = (weights * (np.square(templates[2]) + np.square(templates[3]))).sum(axis=1, dtype=np.float64)
             looked_at = np.flatnonzero(cut[0].any(axis=1))
             blocks, scout_blocks, share = choose_rows(gain, int(looked_at[0]), int(looked_at[-1]) + 1, group=1)
             count = float(np.count_nonzero(weights > 0.0))
         _keep(cut, blocks)
         for source, target in zip(cut, instruments, strict=True):
+            yield
             self._spline.smooth(source, target)
         normal, spread = np.empty((4, 4)), np.zeros((3, 4, 4))
+        yield
         gauss_newton.gram(instruments, templates, templates[1], normal)
-        gauss_newton.gram(instruments, instruments, grid.take(self._noise.quiet), spread[0])
-        gauss_newton.gram(instruments, instruments, grid.take(self._noise.light), spread[1])
+        for noise, target in zip((self._noise.quiet, self._noise.light), spread, strict=False):
+            yield
+            gauss_newton.gram(instruments, instruments, grid.take(noise), target)
+        yield
         self._subtract_reference_noise(normal, spread, count)
         try:
             inverse = np.linalg.inv(normal)
@@ -235,20 +291,27 @@ class Tracker:
         made = Cut(grid, normal, parts, self._spline.order)
         made.hold(inverse, cut, blocks, 0)
         if scout_blocks.size:
-            self._scout(made, cut, templates, scout_blocks, share * count)
-        made.layers(
+            yield
+            yield from self._scout(made, cut, templates, scout_blocks, share * count)
+        yield
+        share_of_quiet = self._noise.quiet / self._noise.total
+        yield
+        yield from made.layers(
             grid.take(self.coefficients),
             self._judging if grid.whole else grid.cut(self._judging),
             templates,
             weights,
-            grid.take(self._noise.quiet / self._noise.total),
+            grid.take(share_of_quiet),
         )
+        yield
         sigmas = math.sqrt(covariance[2, 2]), math.sqrt(covariance[3, 3])
-        made.shorten(math.sqrt(float(np.sum(np.square(templates[0]), dtype=np.float64))), sigmas)
+        amplitude = math.sqrt(float(np.sum(np.square(templates[0]), dtype=np.float64)))
+        yield
+        yield from made.shorten(amplitude, sigmas)
         made.know(min(sigmas), share, self._noise.slope / self._quiet_mean, self._per_frames, self.mean)
         return made
 
-    def _scout(self, made: Cut, cut: Image, templates: Image, blocks: Image, count: float) -> None:
+    def _scout(self, made: Cut, cut: Image, templates: Image, blocks: Image, count: float) -> Pieces[None]:
         """Templates for some of the rows alone, in a normal matrix of their own; none if that has no inverse."""
         reach = self._spline.reach
         chosen = np.concatenate([np.arange(first - reach, last + reach) for first, last in blocks])
@@ -256,11 +319,15 @@ class Tracker:
         for first, last in blocks:
             held[first:last] = True
         rows = chosen[(chosen >= 0) & (chosen < cut.shape[1])]
-        part, against = cut[:, rows], np.ascontiguousarray(templates[:, rows])
+        against = np.ascontiguousarray(templates[:, rows])
+        yield
+        part = cut[:, rows]
         part[:, ~held[rows]] = 0.0
+        yield
         instruments, normal = np.empty_like(part), np.empty((4, 4))
         for source, target in zip(part, instruments, strict=True):
             self._spline.smooth(source, target)
+        yield
         gauss_newton.gram(instruments, against, against[1], normal)
         self._subtract_reference_noise(normal, None, count)
         with contextlib.suppress(np.linalg.LinAlgError):
@@ -273,7 +340,8 @@ class Tracker:
 
     def snapshot(self) -> dict[str, Any]:
         """What the next fit depends on besides the arguments of the constructor."""
-        return {"cut_at": self._cut_at, "offset": self._state.item(follow.GUESS)}
+        ahead = None if self._ahead is None else (*self._ahead[1], self._ahead[0].done)
+        return {"cut_at": self._cut_at, "ahead": ahead, "offset": self._state.item(follow.GUESS)}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Be as the tracker that gave `snapshot`, made with the same arguments, was."""
@@ -281,6 +349,10 @@ class Tracker:
         if state["cut_at"] is not None:
             dy, dx, whole = state["cut_at"]
             self.prepare_for(float(dy), float(dx), whole=bool(whole))
+        if state["ahead"] is not None:
+            dy, dx, whole, done = state["ahead"]
+            self._ahead = self._look_ahead(float(dy), float(dx), bool(whole))
+            self._ahead[0].advance(int(done))
 
     def _window_at(self, dy: float, dx: float) -> Window:
         return Window.about(dy, dx, self.slack, self.shape, self._inner, self._spline.reach)
@@ -493,8 +565,11 @@ class Tracker:
         fit, cut = self.fit, self._cut
         assert cut is not None
         assert cut.whole
-        assert self._scratch is not None
-        window, instruments = cut.grid.window, self._scratch[1]
+        window, instruments = cut.grid.window, np.empty_like(self._templates)
+        layers = cut.grid.cut(self._filtered)
+        _keep(layers, cut.blocks)
+        for source, target in zip(layers, instruments, strict=True):
+            self._spline.smooth(source, target)
         near_y, near_x = round(fit.dy), round(fit.dx)
         model = np.float32(fit.scale) * sampled(self._templates[0], near_y - fit.dy, near_x - fit.dx)
         model += np.float32(fit.offset)
@@ -546,7 +621,7 @@ def _inside(lines: Image, margin: int) -> tuple[int, int]:
     return (int(known[0]) + margin, int(known[-1]) + 1 - margin) if known.size else (0, 0)
 
 
-def _judging(weights: Image, good: Image) -> Image:
+def _judging(weights: Image, good: Image) -> Pieces[Image]:
     """Weights for the residual: 0 where the interpolated reference is not the scene.
 
     That is beside bad pixels, whose fillings it has in it, and along the border, where it goes on mirrored.
@@ -558,8 +633,11 @@ def _judging(weights: Image, good: Image) -> Image:
     out[inner] = weights[inner]
     if not good.all():
         near = np.empty(weights.shape, np.float32)
+        yield
         box.box_sum(~good, FILL_REACH, near)
-        out[near > 0.5] = 0.0
+        yield
+        np.multiply(out, near <= 0.5, out=out)
+        yield
     return out if np.count_nonzero(out) > LEAST_JUDGING else weights
 
 

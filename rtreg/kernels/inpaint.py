@@ -34,3 +34,29 @@ def inpaint(image: Array, bad: Array, n_bad: int, kernel: Array, rounds: int) ->
                     u = min(max(x + i, 0), nx - 1)
                     s += kernel[j + r, i + r] * image[v, u]
             image[y, x] -= s / middle
+
+
+@jit
+def spread(values: Array, where: Array, response: Array, out: Array) -> None:
+    """Add to `out` (ny, nx) float32 what single pixels do to those about them.
+
+    Parameters
+    ----------
+    values, where : (n,) float32, (n,) int32
+        What is at these flat indices.
+    response : (2 r + 1,) float32
+        Of the pixels about one of 1, along either axis.
+    """
+    ny, nx = out.shape
+    r = response.size // 2
+    for k in range(where.size):
+        y = where[k] // nx
+        x = where[k] % nx
+        first = max(0, x - r)
+        last = min(nx, x + r + 1)
+        along = response[first - x + r :]
+        for j in range(max(-r, -y), min(r + 1, ny - y)):
+            weight = values[k] * response[j + r]
+            row = out[y + j, first:last]
+            for i in range(row.size):
+                row[i] += weight * along[i]

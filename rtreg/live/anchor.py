@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rtreg.estimators.pieces import Pieces
 from rtreg.estimators.registrar import Registrar
 from rtreg.live.rolling import Rolling
 from rtreg.live.stacking import stored_image
@@ -135,14 +136,19 @@ class Anchor:
         """Whether the mean is to be measured now."""
         return self._since >= self._every
 
-    def measure(self, rolling: Rolling) -> None:
-        """Find the mean in the anchor; where it is another scene by now, it takes over from where it was last found."""
+    def measuring(self, rolling: Rolling) -> Pieces[None]:
+        """Find the mean in the anchor; where it is another scene by now, it takes over from where it was last found.
+
+        In pieces, between which `rolling` has to stay as it is; all that changes here does with the last one.
+        """
         # the mean has less noise, so it is the reference; only what both know, or a filled border would pull
         common = np.where(np.isfinite(self.image), rolling.image, np.float32(math.nan))
-        self._registrar.set_reference(common, reference_frames=rolling.frames, calibrated=True)
+        yield
+        alike = yield from likeness(common, self.image)
         guess = Shift(self._base.dx - self.target.dx, self._base.dy - self.target.dy)
+        yield from self._registrar.renewing(common, reference_frames=rolling.frames, where=lambda: (guess, True))
         found = self._registrar.measure(self.image, guess=guess, calibrated=True)
-        if not found.ok or likeness(common, self.image) < LEAST_LIKENESS:
+        if not found.ok or alike < LEAST_LIKENESS:
             self._hand_over(rolling)
             return
         (xx, _), (_, yy) = found.covariance

@@ -147,10 +147,10 @@ class Engine:
         """Let the reference learn from the last frame, if the gate let it pass. After the command has left."""
         if self._reference is None or self.paused:
             return
-        self._reference.learn()
+        self._reference.learn(self._period_ns)
         present = self._reference
         if self._unknown is not None and isinstance(present, Reference) and present.registrar is not None:
-            self._successor.consider(self._unknown, present.registrar, self._noise_for(self._unknown))
+            self._successor.consider(self._unknown, present.registrar, self._noise_for(self._unknown), self._period_ns)
         self._unknown = None
 
     def tick(self, tick: Tick) -> Result | None:
@@ -333,9 +333,13 @@ class Engine:
     def warm_up(self, shape: tuple[int, int], dtype: Any) -> None:
         """Compile every kernel and make every plan that frames of this shape and dtype will need."""
         scratch = Engine(
-            self._make, reference=ReferencePolicy(frames=2, batch=1), gate=QualityGate(), controller=Controller(),
-            noise=self._noise, regions=self._regions,
-        )  # fmt: skip
+            self._make,
+            reference=ReferencePolicy(frames=2, batch=1, anchor_every=1),
+            gate=QualityGate(),
+            controller=Controller(),
+            noise=self._noise,
+            regions=self._regions,
+        )
         image = warming(shape, dtype, self._regions.boxes if self._regions else [Box(0, 0, shape[1], shape[0])])
         image.flags.writeable = False  # as frames off the wire are: kernels are compiled for that
         for seq in range(100):

@@ -6,14 +6,16 @@ for what it has walked, it does not. No frame is in its own reference, and only 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import msgspec
 import numpy.typing as npt
 
 from rtreg.errors import FrameError
-from rtreg.estimators.registrar import LEAST_INFORMATION, Registrar
+from rtreg.estimators.pieces import Job, Pieces
+from rtreg.estimators.registrar import LEAST_INFORMATION, Place, Registrar
 from rtreg.live.anchor import Anchor
 from rtreg.live.policy import ReferencePolicy
 from rtreg.live.rolling import Rolling, RollingMean, WindowMean
@@ -25,10 +27,12 @@ Image = npt.NDArray[Any]
 GIVE_UP_AFTER = 20  # frames that match no reference which has matched none before
 LONGEST_PIECE_NS = 1_000_000_000  # what slow cameras leave for one piece of work, at the most
 STEP_COST_NS = 150  # a pixel: one leave-one-out measurement of the group, generously
+SHARE = 0.2  # of the time between frames is for the reference
+PIECE_NS, PIXEL_NS = 20_000, 2.0  # what one piece of its work costs, and each pixel adds
 
 
 # what a snapshot takes as it is
-_PLAIN = ("identity", "ready", "age", "_misses", "_rolled", "_renewed", "_last_ns", "_learnt_ns", "_period_ns")
+_PLAIN = ("identity", "ready", "age", "_misses", "_rolled", "_learnt", "_last_ns", "_learnt_ns", "_period_ns")
 
 
 class MakeRegistrar(Protocol):
@@ -66,7 +70,10 @@ class Reference:
         self._zero: Covariance = ((0.0, 0.0), (0.0, 0.0))  # of the position of the group's mean, px²
         self._fresh: Estimate | None = None
         self._candidate: tuple[Frame, Estimate] | None = None  # for the group
-        self._renewed = False  # the mean has changed, the registrar has not been told yet
+        self._work = ""  # what is being done in pieces: "renew" or "measure"
+        self._job: Job[None] | None = None
+        self._learnt = False  # whether the frame before has been taken in
+        self._places: list[Place] = []  # that it was told to get ready for
         self._last_ns = self._learnt_ns = 0  # receive times, CLOCK_MONOTONIC
         self._period_ns = LONGEST_PIECE_NS
 
@@ -77,6 +84,7 @@ class Reference:
             **{name: getattr(self, name) for name in _PLAIN},
             "members": self.members,
             "zero": self._zero,
+            "work": None if self._job is None else (self._work, self._job.done, [(*p, t) for p, t in self._places]),
             **{name: None if part is None else part.snapshot() for name, part in parts.items()},
         }
 
@@ -103,6 +111,11 @@ class Reference:
         if state["anchor"] is not None:
             self._anchor = self._new_anchor(image, 1.0)
             self._anchor.restore(state["anchor"])
+        if state["work"] is not None:
+            self._work, done, places = state["work"]
+            self._places = [(Shift(float(dx), float(dy)), bool(tracked)) for dx, dy, tracked in places]
+            self._job = Job(self._begin_work(iter([*self._places])))
+            self._job.advance(int(done))
 
     def info(self) -> ReferenceInfo:
         """Identity, age and estimated walk, as published; the walk of a reference that does not roll is 0."""
@@ -120,7 +133,10 @@ class Reference:
             if self._policy.image is None:
                 return Estimate()  # the frame is the reference, or a part of it
         assert self.registrar is not None
+        line = self.registrar.noise_line
         estimate = self.registrar.measure(frame.pixels)
+        if self._job is not None and self.registrar.noise_line != line:
+            self._set_to_work(self._work)  # from the beginning: it was for a noise that is known better now
         if self.age == 0 and self._policy.image is None:
             self._misses = 0 if estimate.ok else self._misses + 1
         if not self.ready:
@@ -163,19 +179,26 @@ class Reference:
         if self.registrar is not None:
             self.registrar.look_at(shift)
 
-    def learn(self) -> None:
-        """One bounded piece of work after the command has left: align the group, or roll the mean."""
+    def learn(self, period_ns: int) -> None:
+        """A bounded part of what there is to do, after the command has left: align the group, or roll the mean.
+
+        `period_ns` is the time that the camera leaves between frames, as far as known: a fifth of it is taken, or what
+        one piece of the work needs.
+        """
         if self._candidate is not None:
             self._join(*self._candidate)
             self._candidate = None
         if self._group is not None and len(self._group) >= self._policy.frames:
             self._align_group()
-        elif self._renewed:
-            self._renew()
-        elif self._fresh is not None:
-            self._roll(self._fresh)
-        if self.registrar is not None:
-            self.registrar.keep_up()
+        elif self.registrar is not None:
+            left = max(1, int(SHARE * period_ns / (PIECE_NS + PIXEL_NS * math.prod(self.registrar.shape))))
+            # to take a frame in is a piece, too; but where there is time for one alone, frames must not take all turns
+            self._learnt = self._fresh is not None and not (self._learnt and left == 1)
+            if self._fresh is not None and self._learnt:
+                self._roll(self._fresh)
+                left -= 1
+            while left > 0 and self._do_a_piece(self.registrar):
+                left -= 1
         self._fresh = None
 
     # -- making it --------------------------------------------------------------------------------------------------
@@ -255,13 +278,56 @@ class Reference:
         rolling.add(self.registrar.work, estimate.shift)
         if self._anchor is None:
             self._anchor = self._drop_anchor(estimate)
-        if rolling.pending < self._policy.batch:
-            return
-        self._anchor.learnt(rolling.pending)
+
+    def _do_a_piece(self, registrar: Registrar) -> bool:
+        """The next piece of what makes the mean ready to be used, if there is one."""
+        if registrar.keep_up():
+            return True
+        if self._job is None:
+            return self._merge()
+        if self._job.advance():
+            self._end_work()
+        return True
+
+    def _merge(self) -> bool:
+        """Once a batch is full it is taken into the mean, and the registrar is to have that."""
+        rolling, anchor = self._rolling, self._anchor
+        if rolling is None or anchor is None or rolling.pending < self._policy.batch:
+            return False
+        anchor.learnt(rolling.pending)
         rolling.merge()
-        self._renewed = True
-        if self._anchor.due:
-            self._anchor.measure(rolling)
+        self._set_to_work("renew")
+        return True
+
+    def _set_to_work(self, what: str) -> None:
+        self._work, self._places = what, []
+        self._job = Job(self._begin_work(iter(())))
+
+    def _begin_work(self, told: Iterator[Place]) -> Pieces[None]:
+        """What is in `_work`, in pieces; the places `told` are those that it was told before, in another process."""
+        rolling, registrar = self._rolling, self.registrar
+        assert rolling is not None
+        assert registrar is not None
+        if self._work == "measure":
+            assert self._anchor is not None
+            return self._anchor.measuring(rolling)
+
+        def where() -> Place:
+            place = next(told, None)
+            if place is None:
+                place = registrar.place
+                self._places.append(place)
+            return place
+
+        return registrar.renewing(rolling.image, reference_frames=rolling.frames, where=where)
+
+    def _end_work(self) -> None:
+        """Frames are measured in the new mean from now on; now and then that is measured itself."""
+        done = self._work
+        self._job, self._work, self._places = None, "", []
+        self._rolled = True
+        if done == "renew" and self._anchor is not None and self._anchor.due:
+            self._set_to_work("measure")
 
     def _drop_anchor(self, estimate: Estimate) -> Anchor:
         """The anchor at the group's mean, whose place is as uncertain as one frame's, over the number of frames."""
@@ -288,15 +354,6 @@ class Reference:
             zero_variance=zero_variance,
             change=change,
         )
-
-    def _renew(self) -> None:
-        """Let the registrar have the new mean."""
-        rolling = self._rolling
-        assert rolling is not None
-        assert self.registrar is not None
-        self.registrar.set_reference(rolling.image, reference_frames=rolling.frames, calibrated=True)
-        self.registrar.prepare()
-        self._renewed, self._rolled = False, True
 
     def _since_the_start(self, estimate: Estimate) -> Estimate:
         """An estimate against the rolling mean as one against the zero it began with.

@@ -134,10 +134,10 @@ class RegionReference:
         for part in self._live():
             part.look_at(shift)
 
-    def learn(self) -> None:
-        """One bounded piece of work for each region, after the command has left."""
+    def learn(self, period_ns: int) -> None:
+        """As `Reference.learn`, a part of it for each region."""
         for part in self._parts:
-            part.learn()
+            part.learn(period_ns // len(self._parts))
         if self._consensus is None and all(part.ready for part in self._live()):
             self._unite()
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rtreg.live.stacking import Stack, aligned, spline_of, stored_image
+from rtreg.kernels import bspline, stacking
+from rtreg.live.stacking import Stack, aligned, stored_image
 from rtreg.records import Shift
 
 Image = npt.NDArray[Any]
@@ -36,7 +37,7 @@ class Rolling:
         self._memory = float(memory)
         self._shape = (image.shape[0], image.shape[1])
         self._batch = Stack(self._shape)
-        self._scratch = np.empty(self._shape, np.float32)
+        self._coefficients, self._scratch = np.empty(self._shape, np.float32), np.empty(self._shape, np.float32)
 
     frames: float  # as many independent frames as would give the same noise
 
@@ -47,7 +48,8 @@ class Rolling:
 
     def add(self, work: Image, position: Shift) -> None:
         """Add a calibrated frame at its position in this mean, px."""
-        self._batch.add(aligned(spline_of(work), position, self._scratch))
+        bspline.prefilter(work, True, self._coefficients)
+        self._batch.add(aligned(self._coefficients, position, self._scratch))
 
     def snapshot(self) -> dict[str, Any]:
         """All of it but the memory; the arrays are those in use."""
@@ -95,11 +97,8 @@ class RollingMean(Rolling):
         weight = count / self._most
         self.frames = 1.0 / ((1.0 - weight) ** 2 / self.frames + weight**2 / count)
         # what is out of view is forgotten at the rate at which the rest is renewed: it may have changed
-        missed = np.float32(weight) * (1.0 - batch.count / np.float32(count))
-        self._seen = np.minimum(self._seen * (1.0 - missed) + batch.count, np.float32(memory))
-        fresh = batch.sum - batch.count * self._mean
-        self._mean += np.divide(fresh, self._seen, out=np.zeros_like(fresh), where=batch.count > 0)
-        self.image = np.where(self._seen >= np.float32(KNOWN_FROM * self._most), self._mean, np.float32(np.nan))
+        self.image, known = np.empty_like(self._mean), KNOWN_FROM * self._most
+        stacking.merge(batch.sum, batch.count, count, weight, memory, known, self._mean, self._seen, self.image)
 
 
 class WindowMean(Rolling):

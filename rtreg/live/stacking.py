@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtreg.errors import FrameError
-from rtreg.kernels import bspline
+from rtreg.kernels import bspline, stacking
 from rtreg.records import Shift
 
 Image = npt.NDArray[Any]
@@ -64,9 +64,7 @@ class Stack:
 
     def add(self, image: Image, sign: int = 1) -> None:
         """Add an aligned frame (NaN = no data), or with sign -1 take it out again."""
-        valid = np.isfinite(image)
-        np.add(self.sum, np.float32(sign) * image, out=self.sum, where=valid)
-        self.count += np.float32(sign) * valid
+        stacking.add(image, sign, self.sum, self.count)
         self.frames += sign
 
     def snapshot(self) -> dict[str, Any]:

@@ -11,24 +11,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rtreg.estimators.pieces import Pieces
+from rtreg.kernels.neighbours import products
+
 Image = npt.NDArray[Any]
 
 
 def structure(image: Image) -> float:
     """Variance of the scene in an image (ny, nx), of its noise nothing; NaN pixels are left out."""
-    return _products(image, image)
+    return float(products(image, image))
 
 
-def likeness(a: Image, b: Image) -> float:
+def likeness(a: Image, b: Image) -> Pieces[float]:
     """Squared correlation of the scenes in two images (ny, nx) on one grid; about 0 when they have none in common."""
     common = np.isfinite(a) & np.isfinite(b)
     a, b = np.where(common, a, np.float32(math.nan)), np.where(common, b, np.float32(math.nan))
-    own = _products(a, a) * _products(b, b)
-    together = _products(a, b)
+    yield
+    own = float(products(a, a))
+    yield
+    own *= float(products(b, b))
+    yield
+    together = float(products(a, b))
     return together * together / own if own > 0.0 else 0.0
-
-
-def _products(a: Image, b: Image) -> float:
-    """Mean product of each pixel of `a` with its right and lower neighbours in `b`, both less their means."""
-    da, db = a - np.float32(np.nanmean(a)), b - np.float32(np.nanmean(b))
-    return 0.5 * float(np.nanmean(da[:, 1:] * db[:, :-1]) + np.nanmean(da[1:] * db[:-1]))

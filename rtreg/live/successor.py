@@ -75,8 +75,8 @@ class Successor:
         self.forget()
         return reference
 
-    def consider(self, frame: Frame, present: Registrar, noise: NoiseModel) -> None:
-        """One more frame, of which `present` has just said that it does not know it."""
+    def consider(self, frame: Frame, present: Registrar, noise: NoiseModel, period_ns: int) -> None:
+        """One more frame that `present` has just said not to know; `period_ns` as `Reference.learn`."""
         if self._after_ns is None:
             return
         if self._since_ns is None:
@@ -86,7 +86,7 @@ class Successor:
         if self._reference is None or self._reference.hopeless:
             self._begin(frame, present, noise)
         if self._reference is not None:
-            self._try(self._reference, frame)
+            self._try(self._reference, frame, period_ns)
 
     def _begin(self, frame: Frame, present: Registrar, noise: NoiseModel) -> None:
         self._reference, self._proofs = None, 0
@@ -95,7 +95,7 @@ class Successor:
             return
         self._reference = Reference(self._policy, self._make, noise, 0)
 
-    def _try(self, reference: Reference, frame: Frame) -> None:
+    def _try(self, reference: Reference, frame: Frame, period_ns: int) -> None:
         try:
             estimate = reference.measure(frame)
         except FrameError:  # its first frame, and nothing to follow in it
@@ -104,4 +104,4 @@ class Successor:
         if reference.ready:
             self._proofs = self._proofs + 1 if estimate.ok else 0
             (reference.accept if estimate.ok else reference.reject)()
-        reference.learn()
+        reference.learn(period_ns)

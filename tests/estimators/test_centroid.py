@@ -239,7 +239,6 @@ def test_noise_is_no_star():
 def test_a_new_reference_has_its_own_star(locked):
     scene, registrar = locked
     registrar.set_reference(clean(scene, there(Shift(1.5, -2.0))), reference_frames=math.inf)
-    registrar.prepare()
     estimate = registrar.measure(clean(scene, HOME))
     assert glances(registrar)
     assert estimate.shift == pytest.approx((-1.5, 2.0), abs=0.002)

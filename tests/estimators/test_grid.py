@@ -10,6 +10,7 @@ from scenes import NOISE, clean, make, noisy
 
 from rtreg import Registrar, Shift
 from rtreg.estimators.grid import KEPT, TILE, Grid, Information, Window, choose_rows, choose_tiles
+from rtreg.estimators.pieces import at_once
 from rtreg.estimators.registrar import TRACK_REACH
 from rtreg.noise import NoiseModel
 
@@ -53,12 +54,12 @@ def test_tiles_hold_nearly_all_there_is_to_know():
     slopes = np.zeros((2, 256, 320), np.float32)
     slopes[:, 100:108, 40:60] = rng.normal(size=(2, 8, 20))
     slopes[:, 30:34, 200:206] = rng.normal(size=(2, 4, 6))
-    information = Information.of(np.ones((256, 320), np.float32), *slopes)
+    information = at_once(Information.of(np.ones((256, 320), np.float32), *slopes))
     window = Window(0, 256, 0, 320, (-0.5, -0.5), (0.5, 0.5))
     corners = choose_tiles(information, window, (256, 320), margin=5)
     held = sum(float(np.square(slopes[:, y : y + TILE[0], x : x + TILE[1]]).sum()) for y, x in corners)
     assert held >= KEPT * float(np.square(slopes).sum())
-    even = Information.of(np.ones((256, 320), np.float32), np.ones((256, 320)), np.ones((256, 320)))
+    even = at_once(Information.of(np.ones((256, 320), np.float32), np.ones((256, 320)), np.ones((256, 320))))
     assert choose_tiles(even, window, (256, 320), margin=5) is None
 
 

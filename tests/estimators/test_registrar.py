@@ -311,20 +311,18 @@ def test_the_reason_of_a_lost_lock_is_kept(scene):
     assert "lost" in registrar.last_transition
 
 
-def test_a_drift_needs_no_new_templates_within_a_measurement_when_it_is_kept_up_with(scene, monkeypatch):
+def test_a_drift_needs_no_new_templates_within_a_measurement_when_it_is_kept_up_with(scene):
     registrar = Registrar(clean(scene), noise=NOISE, reference_frames=math.inf)
     registrar.measure(clean(scene))
-    inside, cuts = [False], []
-    tracker = registrar._tracker
-    cut = tracker.prepare_for
-    monkeypatch.setattr(tracker, "prepare_for", lambda *a, **k: cuts.append(inside[0]) or cut(*a, **k))
+    in_between = []
     for k in range(1, 30):
-        inside[0] = True
+        cut = registrar._tracker._cut
         assert registrar.measure(clean(scene, Shift(0.1 * k, -0.07 * k))).ok
-        inside[0] = False
-        registrar.keep_up()
-    assert 5 <= len(cuts) <= 12
-    assert not any(cuts)
+        assert registrar._tracker._cut is cut
+        while registrar.keep_up():
+            pass
+        in_between.append(registrar._tracker._cut is not cut)
+    assert 5 <= sum(in_between) <= 12
 
 
 def test_method_fft_searches_every_frame(scene):
@@ -415,3 +413,25 @@ def test_public_names_are_there():
         assert getattr(rtreg, name) is not None
     with pytest.raises(AttributeError, match="nonsense"):
         _ = rtreg.nonsense
+
+
+@pytest.mark.parametrize("kind", ["granulation", "stars"])
+def test_a_reference_renewed_in_pieces_is_the_same_and_changes_nothing_before(kind):
+    scene = make(kind, (96, 96))
+    image = clean(scene, Shift(0.3, -0.2))
+    image[:2] = np.nan  # as where aligned frames have no data
+    frames = [clean(scene, Shift(0.02 * k, 0.01 * k)) for k in range(200)]
+    first, at_once, between = (Registrar(clean(scene), noise=NOISE, reference_frames=8.0) for _ in range(3))
+    for registrar in (first, at_once, between):
+        registrar.measure(frames[0])
+    at_once.set_reference(image, reference_frames=16.0, calibrated=True)
+    pieces = between.renewing(image, reference_frames=16.0, where=lambda: between.place)
+    n = 0
+    for _ in pieces:
+        n += 1
+        assert between.measure(frames[n % 8]) == first.measure(frames[n % 8])
+    assert n > 40
+    np.testing.assert_array_equal(between.reference, at_once.reference)
+    found, expected = between.measure(frames[3]), at_once.measure(frames[3])
+    assert found.shift == pytest.approx(expected.shift, abs=1e-3)  # from different starts, and templates cut for them
+    np.testing.assert_allclose(found.covariance, expected.covariance, rtol=0.02, atol=1e-9)

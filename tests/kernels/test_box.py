@@ -37,3 +37,13 @@ def test_box_sum(shape, reach):
     for image in (rng.normal(size=shape).astype(np.float32), rng.uniform(size=shape) > 0.5):
         box.box_sum(image, reach, out)
         np.testing.assert_allclose(out, naive.box_sum(image, reach), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (9, 23), (3, 40)])
+def test_shrink(shape):
+    rng = np.random.default_rng(3)
+    image = (10.0 * rng.normal(size=shape)).astype(np.float32)
+    variance = rng.uniform(5.0, 20.0, shape).astype(np.float32)
+    out = np.empty(shape, np.float32)
+    box.shrink(image, variance, out)
+    np.testing.assert_allclose(out, naive.shrink(image, variance), rtol=1e-4, atol=1e-4)

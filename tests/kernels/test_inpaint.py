@@ -21,3 +21,21 @@ def test_inpaint_solves_for_the_bad_pixels():
     good = np.ones(image.size, bool)
     good[bad] = False
     np.testing.assert_array_equal(out.reshape(-1)[good], image.reshape(-1)[good])
+
+
+def test_spread_is_a_convolution_of_single_pixels():
+    rng = np.random.default_rng(1)
+    shape = (11, 9)
+    where = np.array([0, 8, 40, 41, 90, 98], np.int32)
+    values = rng.uniform(1.0, 2.0, where.size).astype(np.float32)
+    response = np.array([0.1, 0.3, 1.0, 0.3, 0.1], np.float32)
+    image = np.zeros(shape)
+    image.flat[where] = values
+    expected = sum(
+        response[j] * response[i] * np.pad(image, 2)[4 - j : 4 - j + shape[0], 4 - i : 4 - i + shape[1]]
+        for j in range(5)
+        for i in range(5)
+    )
+    out = np.zeros(shape, np.float32)
+    inpaint.spread(values, where, response, out)
+    np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-6)

@@ -99,6 +99,7 @@ def test_a_hot_pixel_behind_a_cloud_is_not_followed(hot):
     # one command answered it before it was held, and what was asked for after that is bounded
     assert math.hypot(loop.mirror.dx - there.dx, loop.mirror.dy - there.dy) < ASKED_MOST + 0.4 * 20.0
     loop.camera = star
-    back = [loop.give(with_hot_pixel(loop.expose(push=PUSH), *hot)) for _ in range(150)]
+    # templates are cut anew on the way, and some have the hot pixel among what is judged: held for a time-out, each
+    back = [loop.give(with_hot_pixel(loop.expose(push=PUSH), *hot)) for _ in range(300)]
     assert back[-1].state is State.LOCKED
     assert loop.mirror == pytest.approx(there, abs=0.2)
