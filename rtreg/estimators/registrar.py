@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
 from collections.abc import Callable
@@ -134,8 +135,14 @@ class Registrar:
         self.max_shift, self.method, self.slack = max_shift, method, slack
         self._calibration = _calibration(self.noise, self.shape)
         self._identity = Calibration()
+        self._robust = robust
+        self._begin()
+        self._set_reference(pixels, reference_frames, mask, calibrated)
+
+    def _begin(self) -> None:
+        """Nothing has been measured yet."""
         self._exposure = Exposure(self.shape)
-        self._outliers = Outliers(self.shape) if robust else None
+        self._outliers = Outliers(self.shape) if self._robust else None
         self._start = Shift(0.0, 0.0)
         self.locked = False
         self.last_transition = "new: no frame measured yet"
@@ -144,7 +151,12 @@ class Registrar:
         self._baseline = NAN  # chi²/dof of good fits: what "fits as before" means
         self._scale = NAN  # of the last good answer
         self._agreed = CONFIRMATIONS  # searches in a row that agree; before the first answer there is nothing to doubt
-        self._set_reference(pixels, reference_frames, mask, calibrated)
+
+    def sibling(self) -> Registrar:
+        """Another registrar with the same options, that has measured nothing; to be given a reference of its own."""
+        other = copy.copy(self)
+        other._begin()
+        return other
 
     def __repr__(self) -> str:
         lock = f"locked at {self._start}" if self.locked else "not locked"

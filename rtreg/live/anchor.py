@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -33,8 +34,8 @@ class Anchor:
     ----------
     image : (ny, nx) float32
         The mean of the first frames; NaN where unknown.
-    registrar : Registrar
-        For images of that shape; its reference is replaced.
+    make : callable
+        A registrar for images of that shape, to be given a reference (`Registrar.sibling`).
     every : int
         Learnt frames between two measurements.
     correct : bool
@@ -60,7 +61,7 @@ class Anchor:
     def __init__(
         self,
         image: Image,
-        registrar: Registrar,
+        make: Callable[[], Registrar],
         *,
         every: int,
         correct: bool,
@@ -68,7 +69,8 @@ class Anchor:
         zero_variance: float,
         change: float,
     ) -> None:
-        self.image, self._registrar = image, registrar
+        self.image, self._make = image, make
+        self._registrar: Registrar | None = None  # none before the first measurement
         self._every, self._ramp, self._correct = every, max(1, every // RAMP_SHARE), correct
         self.now = self.target = self._part = self._base = Shift(0.0, 0.0)
         self._left = 0
@@ -105,7 +107,7 @@ class Anchor:
         """All of it but the policy; the image is the one in use."""
         return {
             "image": self.image,
-            "registrar": self._registrar.snapshot(),
+            "registrar": None if self._registrar is None else self._registrar.snapshot(),
             "places": (self.now, self.target, self._part, self._base),
             "numbers": (self._innovation, self._count, self._carried),
             "spreads": (self._zero, self._first_spread, self._spread),
@@ -115,7 +117,10 @@ class Anchor:
     def restore(self, state: dict[str, Any]) -> None:
         """Be as the anchor of the same policy that gave `snapshot`."""
         self.image = stored_image(state["image"], self.image.shape)
-        self._registrar.restore(state["registrar"])
+        self._registrar = None
+        if state["registrar"] is not None:
+            self._registrar = self._make()
+            self._registrar.restore(state["registrar"])
         self.now, self.target, self._part, self._base = (Shift(*map(float, place)) for place in state["places"])
         self._innovation, self._count, self._carried = map(float, state["numbers"])
         self._zero, self._first_spread, self._spread = map(float, state["spreads"])
@@ -146,8 +151,10 @@ class Anchor:
         yield
         alike = yield from likeness(common, self.image)
         guess = Shift(self._base.dx - self.target.dx, self._base.dy - self.target.dy)
-        yield from self._registrar.renewing(common, reference_frames=rolling.frames, where=lambda: (guess, True))
-        found = self._registrar.measure(self.image, guess=guess, calibrated=True)
+        registrar = self._registrar or self._make()
+        yield from registrar.renewing(common, reference_frames=rolling.frames, where=lambda: (guess, True))
+        found = registrar.measure(self.image, guess=guess, calibrated=True)
+        self._registrar = registrar
         if not found.ok or alike < LEAST_LIKENESS:
             self._hand_over(rolling)
             return

@@ -28,7 +28,7 @@ GIVE_UP_AFTER = 20  # frames that match no reference which has matched none befo
 LONGEST_PIECE_NS = 1_000_000_000  # what slow cameras leave for one piece of work, at the most
 STEP_COST_NS = 150  # a pixel: one leave-one-out measurement of the group, generously
 SHARE = 0.2  # of the time between frames is for the reference
-PIECE_NS, PIXEL_NS = 20_000, 2.0  # what one piece of its work costs, and each pixel adds
+PIECE_NS, PIXEL_NS = 20_000, 1.5  # what one piece of its work costs, and each pixel adds
 
 
 # what a snapshot takes as it is
@@ -109,7 +109,7 @@ class Reference:
             self._rolling = self._new_rolling(image, 1)
             self._rolling.restore(state["rolling"])
         if state["anchor"] is not None:
-            self._anchor = self._new_anchor(image, 1.0)
+            self._anchor = self._new_anchor(image)
             self._anchor.restore(state["anchor"])
         if state["work"] is not None:
             self._work, done, places = state["work"]
@@ -262,10 +262,7 @@ class Reference:
         return make(image, frames, self._policy.memory)
 
     def _use(self, image: Image, frames: float, *, calibrated: bool) -> None:
-        self.registrar = self._registrar(image, frames, calibrated=calibrated)
-
-    def _registrar(self, image: Image, frames: float, *, calibrated: bool) -> Registrar:
-        return self._make(image, noise=self._noise, reference_frames=frames, calibrated=calibrated)
+        self.registrar = self._make(image, noise=self._noise, reference_frames=frames, calibrated=calibrated)
 
     # -- rolling it -------------------------------------------------------------------------------------------------
 
@@ -340,14 +337,15 @@ class Reference:
         assert self.registrar is not None
         clean = max(LEAST_INFORMATION, self.registrar.information_left)
         zero = variance / frames
-        return self._new_anchor(self._rolling.image, frames, variance, zero, zero * (1.0 - clean) / clean)
+        return self._new_anchor(self._rolling.image, variance, zero, zero * (1.0 - clean) / clean)
 
     def _new_anchor(
-        self, image: Image, frames: float, frame_variance: float = 0.0, zero_variance: float = 0.0, change: float = 0.0
+        self, image: Image, frame_variance: float = 0.0, zero_variance: float = 0.0, change: float = 0.0
     ) -> Anchor:
+        assert self.registrar is not None
         return Anchor(
             image,
-            self._registrar(image, frames, calibrated=True),
+            self.registrar.sibling,
             every=self._policy.anchor_every,
             correct=self._policy.policy == "anchored",
             frame_variance=frame_variance,

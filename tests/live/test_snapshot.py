@@ -32,6 +32,7 @@ SCRATCH = {
     "Engine": {"_make", "_last"},
     "Reference": {"_make", "_fresh", "_noise", "_policy"},
     "Successor": {"_make"},
+    "Anchor": {"_make"},
     "Frozen": {"_same"},
 }
 
