@@ -293,7 +293,8 @@ class Intake(msgspec.Struct, frozen=True, kw_only=True):
 
     `mono_ns` and `t_ns` are CLOCK_MONOTONIC and UTC at that time; `frame` is the newest one's (epoch, seq,
     recv_mono_ns), `skipped` those passed over for it, (epoch, seq), `refused` the reason, and the identity if known,
-    of each message that broke the protocol.
+    of each message that broke the protocol. `learnt` is whether the reference then learnt: not while other frames
+    wait.
     """
 
     mono_ns: int
@@ -301,6 +302,7 @@ class Intake(msgspec.Struct, frozen=True, kw_only=True):
     frame: tuple[int, int, int] | None = None
     skipped: tuple[tuple[int, int], ...] = ()
     refused: tuple[tuple[str, tuple[int, int] | None], ...] = ()
+    learnt: bool = True
     n: int = 0
 
 

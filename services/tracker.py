@@ -41,6 +41,8 @@ from rtreg.services.journal import Journal
 
 STATUS_NS = 1_000_000_000
 WHERE_MS = 300  # how long the device may take to say where it is, before the loop closes
+UNLEARNT = 8  # frames in a row that wait may keep the reference from learning
+POLL_NS = 2_000_000  # between two looks for a request, while frames come
 WARM_KINDS = 4  # kinds of frame remembered as warm
 
 Kind = tuple[tuple[int, ...], Any]  # shape and dtype
@@ -88,7 +90,7 @@ class Warmth:
 
 
 def deliver(books: Bookkeeper, frame: Frame, results: ResultPublisher, journal: Journal) -> bool:
-    """The path of one frame, from receipt to command; then what could wait. Whether a correction left."""
+    """The path of one frame, from receipt to command; whether a correction left."""
     start = time.monotonic_ns()
     result = books.process(frame)
     if isinstance(result, RtregError):
@@ -97,10 +99,6 @@ def deliver(books: Bookkeeper, frame: Frame, results: ResultPublisher, journal: 
     done = time.monotonic_ns()
     delivery = books.delivery(frame, start, done, time.monotonic_ns())
     results.send(result, delivery)
-    try:
-        books.engine.learn()
-    except RtregError as error:
-        journal.complain("learn", f"the reference cannot learn from frame {frame.seq}: {error}")
     books.latencies.add(delivery)
     if result.held == RUNAWAY:
         journal.complain(RUNAWAY, f"the loop has opened itself: {books.engine.status()['controller']['opened']}")
@@ -141,8 +139,8 @@ def obey(books: Bookkeeper, request: Request, sockets: Sockets) -> bool:
 class Loop:
     """The tracker's loop.
 
-    The mutable state is when it last spoke and last told its status, which frames it is warm for, whether the device
-    has been asked where it is.
+    The mutable state is when it last spoke, last told its status and last looked for a request, which frames it is warm
+    for, how many the reference has not learnt from, whether the device has been asked where it is.
     """
 
     def __init__(
@@ -154,6 +152,8 @@ class Loop:
         self._tick_ms = int(options.tick_ms)
         self._warmth = Warmth()
         self._asked_to_stop = self._has_position = False
+        self._unlearnt = 0
+        self._polled = 0
         self._spoke = self._told = time.monotonic_ns()
 
     def warm_up(self, frame_shape: tuple[int, ...], dtype: Any) -> None:
@@ -195,11 +195,29 @@ class Loop:
                 self._change(got.frame, stop)
             now, utc_now = time.monotonic_ns(), time.time_ns()
             frame = books.admit(got, now, utc_now)
+            learns = False
             if frame is not None and deliver(books, frame, sockets.results, self._journal):
                 self._spoke = time.monotonic_ns()
-            sockets.results.send_event(books.intake(got, now, utc_now))
+                learns = self._may_learn()
+            sockets.results.send_event(books.intake(got, now, utc_now, learns))
+            if frame is not None and learns:
+                self._learn(frame)
             self._complain(got)
         self._attend()
+
+    def _may_learn(self) -> bool:
+        """Whether the reference may learn now: when no frame waits, or none has been learnt from for too long."""
+        self._unlearnt += 1
+        if self._unlearnt <= UNLEARNT and not self._sockets.frames.idle:
+            return False
+        self._unlearnt = 0
+        return True
+
+    def _learn(self, frame: Frame) -> None:
+        try:
+            self._books.engine.learn()
+        except RtregError as error:
+            self._journal.complain("learn", f"the reference cannot learn from frame {frame.seq}: {error}")
 
     def _attend(self) -> None:
         """What is due besides frames: the word when there are none, the status, one request."""
@@ -213,9 +231,11 @@ class Loop:
             books.note(made=made())
             sockets.status.send(books.status(now))
             gc.collect(0)  # what little cyclic garbage a second leaves, since the collector is off
-        request = sockets.control.poll()
-        if request is not None:
-            self._answer(request)
+        if now - self._polled >= POLL_NS:
+            self._polled = now
+            request = sockets.control.poll()
+            if request is not None:
+                self._answer(request)
         if self._hangup.take():
             self._journal.say(self._reload_or_say_why())
         self._watchdog.feed(now)
@@ -343,7 +363,11 @@ def main(config: Config) -> int:
         StatusPublisher(ends.status, config.stream, guard=guard) as status,
         ControlServer(ends.control, guard=guard) as control,
         FrameSubscriber(
-            ends.frames, config.stream, max_bytes=int(options.max_frame_mib * 2**20), guard=guard
+            ends.frames,
+            config.stream,
+            patience_ms=options.patience_ms,
+            max_bytes=int(options.max_frame_mib * 2**20),
+            guard=guard,
         ) as frames,
     ):
         loop = Loop(books, Sockets(frames, results, status, control), options, journal, config)

@@ -42,6 +42,9 @@ class TrackerOptions:
         Frames older than this when their turn comes give no correction, ms.
     valid_for_ms : float
         How long after its publication a correction may be acted on, ms.
+    patience_ms : float
+        A tracker that is late by no more than this works off the frames that wait, in order; one that is later goes on
+        with the newest and skips the others, ms. 0: the newest, always.
     tick_ms : float
         Without frames, time is told to the engine, and its word published, this often, ms; at most 100.
     clock_bound_ms : float, optional
@@ -63,6 +66,7 @@ class TrackerOptions:
 
     max_age_ms: float = 200.0
     valid_for_ms: float = 200.0
+    patience_ms: float = 5.0
     tick_ms: float = 80.0
     clock_bound_ms: float | None = None
     expect_shape: tuple[int, int] | None = None
@@ -76,6 +80,8 @@ class TrackerOptions:
         for name in ("max_age_ms", "valid_for_ms", "max_frame_mib"):
             if not 0 < getattr(self, name) < 1e9:
                 raise ConfigError(f"{name} = {getattr(self, name)}: must be positive and finite")
+        if not 0 <= self.patience_ms < 1e9:
+            raise ConfigError(f"patience_ms = {self.patience_ms}: 0 or more and finite")
         if not 1 <= self.tick_ms <= 100:
             raise ConfigError(f"tick_ms = {self.tick_ms}: 1 to 100, since silence is failure")
         if self.clock_bound_ms is not None and not 0 <= self.clock_bound_ms < 1e9:

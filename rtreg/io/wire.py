@@ -8,6 +8,7 @@ a newer sender can say more.
 
 from __future__ import annotations
 
+import functools
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -214,12 +215,14 @@ class _IntakeBody(msgspec.Struct, tag_field="kind", tag="intake"):
     frame: tuple[Count, Count, int] | None = None
     skipped: tuple[tuple[Count, Count], ...] = ()
     refused: tuple[tuple[str, tuple[Count, Count] | None], ...] = ()
+    learnt: bool = True
     n: Count = 0
 
     def record(self) -> Event:
         return Intake(
-            mono_ns=self.mono_ns, t_ns=self.t_ns, frame=self.frame, skipped=self.skipped, refused=self.refused, n=self.n
-        )
+            mono_ns=self.mono_ns, t_ns=self.t_ns, frame=self.frame, skipped=self.skipped, refused=self.refused,
+            learnt=self.learnt, n=self.n,
+        )  # fmt: skip
 
 
 class _CheckpointHead(msgspec.Struct):
@@ -239,6 +242,7 @@ def stream_name(name: str) -> str:
     return name
 
 
+@functools.lru_cache(maxsize=64)
 def topic(letter: Letter, stream: str) -> bytes:
     """The topic of a stream: ``b"f/cam/"``. The last ``/`` keeps ``cam1`` from also matching ``cam10``."""
     return f"{letter}/{stream}/".encode("ascii")
@@ -254,10 +258,12 @@ def _plain(value: object) -> Any:
     raise TypeError(f"cannot put a {type(value).__name__} on the wire")
 
 
+_ENCODER: Final = msgspec.msgpack.Encoder(enc_hook=_plain)
+
+
 def pack_map(body: Body) -> bytes:
     """A map as MessagePack; NaN stays NaN, NumPy scalars become numbers."""
-    packed: bytes = msgpack.packb(body, default=_plain)
-    return packed
+    return _ENCODER.encode(body)
 
 
 def pack_frame(frame: Frame) -> list[Buffer]:

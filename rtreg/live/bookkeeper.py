@@ -93,8 +93,8 @@ class Bookkeeper:
             return None
         return newest
 
-    def intake(self, got: Reception, now: int, utc_now: int) -> Intake:
-        """What has just been admitted, as an event."""
+    def intake(self, got: Reception, now: int, utc_now: int, learnt: bool) -> Intake:
+        """What has just been admitted, as an event; `learnt` is whether the engine is to learn from it."""
         newest = got.frame
         return Intake(
             mono_ns=now,
@@ -102,6 +102,7 @@ class Bookkeeper:
             frame=None if newest is None else (newest.epoch, newest.seq, newest.recv_mono_ns),
             skipped=tuple((frame.epoch, frame.seq) for frame in got.skipped),
             refused=tuple((refusal.error.reason, refusal.error.identity) for refusal in got.refused),
+            learnt=learnt,
             n=self.events,
         )
 

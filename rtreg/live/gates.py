@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from rtreg.records import Shift
@@ -156,7 +155,7 @@ class Frozen(Machine):
 
     def __init__(self) -> None:
         self.forget()
-        self._sample = self._same = np.empty((0, 0), np.uint8)
+        self._sample = b""
 
     def forget(self) -> None:
         """Not suspected."""
@@ -182,15 +181,8 @@ class Frozen(Machine):
 
     def _repeats(self, pixels: npt.NDArray[Any]) -> bool:
         """Whether these pixels are those of the frame before; they are remembered for the next."""
-        rows = pixels[:: -(-pixels.shape[0] // SAMPLED_ROWS)].view(np.uint8)
-        if rows.shape != self._sample.shape:
-            self._sample, self._same = rows.copy(), np.empty(rows.shape, bool)
-            return False
-        np.equal(rows, self._sample, out=self._same)
-        if self._same.all():
-            return True
-        np.copyto(self._sample, rows)
-        return False
+        before, self._sample = self._sample, pixels[:: -(-pixels.shape[0] // SAMPLED_ROWS)].tobytes()
+        return self._sample == before
 
     def snapshot(self) -> dict[str, Any]:
         """The state, and the pixels that are remembered."""
@@ -199,8 +191,7 @@ class Frozen(Machine):
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a `snapshot`."""
         super().restore({name: state[name] for name in self.STATE})
-        self._sample = np.array(state["sample"], np.uint8)
-        self._same = np.empty(self._sample.shape, bool)
+        self._sample = bytes(state["sample"])
 
 
 class Answer(Machine):

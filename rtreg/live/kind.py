@@ -41,8 +41,8 @@ class Kind:
         FrameError
             For a stray of another kind, until `CHANGED_AFTER` in a row agree with each other.
         """
-        constants = (getattr(frame, name) for name in _NAMES)
-        geometry = (frame.pixels.shape, frame.pixels.dtype, *constants)
+        pixels, constants = frame.pixels, (frame.gain, frame.read_noise, frame.offset, frame.saturation)
+        geometry = (pixels.shape, pixels.dtype, frame.roi, frame.bin, *constants)  # in the order of `_NAMES`
         if geometry == self._geometry or not self._geometry:
             self._geometry, self._others = geometry, 0
             return False

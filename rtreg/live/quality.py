@@ -99,11 +99,14 @@ class QualityGate:
         now, timeout = frame.recv_mono_ns, self.timeout
         if self._frozen.holds(frame.pixels, now, timeout):
             return estimate.flags | Verdict.FROZEN
-        good = estimate.ok and math.isfinite(estimate.dx + estimate.dy) and max(estimate.sigma) <= self.max_sigma
-        verdict = estimate.flags
-        if self._signal.is_low(good or bool(verdict & ~Verdict.LOW_SNR), self.confirm):
+        verdict = flags = estimate.flags
+        clean = flags is Verdict.OK  # flags are slow to combine, and this is on every frame's path
+        finite = math.isfinite(estimate.dx + estimate.dy)
+        (xx, _), (_, yy) = estimate.covariance
+        good = clean and finite and 0.0 <= xx <= self.max_sigma**2 and 0.0 <= yy <= self.max_sigma**2
+        if self._signal.is_low(good or not (clean or flags is Verdict.LOW_SNR), self.confirm):
             verdict |= Verdict.LOW_SNR
-        if estimate.flags or not math.isfinite(estimate.dx + estimate.dy):
+        if not (clean and finite):
             return verdict
         if self._misfit.leaps(estimate.chi2_dof, now, timeout, low=0.0, high=self.max_misfit, least=LEAST_BASELINE):
             verdict |= Verdict.MISFIT
@@ -113,9 +116,9 @@ class QualityGate:
             verdict |= Verdict.JUMP
         if self._settled and _moved(frame):
             verdict |= Verdict.MOVED
-        if not verdict and self._answers_not(estimate, asked, now):
+        if verdict is Verdict.OK and self._answers_not(estimate, asked, now):
             verdict |= Verdict.NO_MOTION
-        if not verdict:
+        if verdict is Verdict.OK:
             self._accept(estimate)
         return verdict
 

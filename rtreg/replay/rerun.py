@@ -70,8 +70,9 @@ def repeat(books: Bookkeeper, event: Event, frame: Frame | None) -> wire.Correct
     if isinstance(result, RtregError):
         return None
     correction = wire.Correction(result, books.delivery(admitted, 0, 0, 0))
-    with contextlib.suppress(RtregError):
-        books.engine.learn()
+    if event.learnt:
+        with contextlib.suppress(RtregError):
+            books.engine.learn()
     return correction
 
 

@@ -92,6 +92,28 @@ def test_the_newest_frame_wins_and_the_others_are_told(frames):
     assert [frame.seq for frame in seen] == list(range(first, first + 5))
 
 
+@pytest.mark.parametrize("patience_ms", [0.0, 60_000.0])
+def test_who_is_late_by_little_works_off_the_frames_that_wait(patience_ms):
+    with (
+        sockets.FramePublisher(ANY, "cam") as publisher,
+        sockets.FrameSubscriber(publisher.endpoint, "cam", patience_ms=patience_ms) as subscriber,
+    ):
+        link(lambda: publisher.send(SMALL), subscriber.receive)
+        first = publisher.seq
+        for _ in range(4):
+            publisher.send(SMALL)
+        time.sleep(0.05)  # so that several wait at once; how many makes no difference to what is asked
+        got = []
+        while sum(1 + len(reception.skipped) for reception in got) < 4:
+            reception = subscriber.receive(100)
+            got += [] if reception is None else [reception]
+        taken = [frame.seq for reception in got for frame in (*reception.skipped, reception.frame)]
+        assert taken == list(range(first, first + 4))
+        if patience_ms:
+            assert not any(reception.skipped for reception in got)
+        assert subscriber.idle
+
+
 def test_a_recorder_gets_every_frame_in_order():
     with (
         sockets.FramePublisher(ANY, "cam") as publisher,

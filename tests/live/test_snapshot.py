@@ -33,7 +33,6 @@ SCRATCH = {
     "Reference": {"_make", "_fresh", "_noise", "_policy"},
     "Successor": {"_make"},
     "Anchor": {"_make"},
-    "Frozen": {"_same"},
 }
 
 
