@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import math
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, get_args
@@ -19,7 +18,7 @@ from rtreg.estimators.fill import fill
 from rtreg.estimators.noise_map import NoiseMap
 from rtreg.estimators.pieces import Pieces, at_once
 from rtreg.estimators.robust import ROUNDS, Outliers
-from rtreg.estimators.significance import lever, significant
+from rtreg.estimators.significance import lever
 from rtreg.estimators.spline import SPLINES
 from rtreg.estimators.track import Fit, Tracker
 from rtreg.kernels import prepare
@@ -54,7 +53,6 @@ class _Side(NamedTuple):
     doubt: Image  # variance of what bad pixels were filled with
     frames: float
     tracker: Tracker | None = None
-    everywhere: bool = False
 
 
 class Registrar:
@@ -209,14 +207,14 @@ class Registrar:
         Parameters
         ----------
         where : callable
-            Asked for the `place` to get ready for, once or twice.
+            Asked for the `place` to get ready for.
 
         Notes
         -----
         Begin anew when `noise_line` changes meanwhile: what was made is for the noise that was known before.
         """
         pixels = self._checked(reference, reference_frames)
-        side = yield from self._side(pixels, reference_frames, None, True, where)
+        side = yield from self._side(pixels, reference_frames, None, True)
         yield
         shift, tracked = where()
         if tracked and side.tracker is not None:
@@ -295,19 +293,17 @@ class Registrar:
     # -- reference ------------------------------------------------------------------------------------------------
 
     def _set_reference(self, pixels: Image, frames: float, mask: Image | None, calibrated: bool) -> None:
-        self._install(at_once(self._side(pixels, frames, mask, calibrated, lambda: self.place)))
+        self._install(at_once(self._side(pixels, frames, mask, calibrated)))
 
     def _install(self, side: _Side) -> None:
         assert side.tracker is not None
         self._reference, self._good, self._doubt, self._frames = side.image, side.good, side.doubt, side.frames
-        self._tracker, self._everywhere = side.tracker, side.everywhere
+        self._tracker = side.tracker
         self._searcher: Searcher | None = None
         self._star: centroid.Star | None = None
         self._star_known = False
 
-    def _side(
-        self, pixels: Image, frames: float, mask: Image | None, calibrated: bool, where: Callable[[], Place]
-    ) -> Pieces[_Side]:
+    def _side(self, pixels: Image, frames: float, mask: Image | None, calibrated: bool) -> Pieces[_Side]:
         """All that belongs to a reference."""
         if mask is not None and np.shape(mask) != self.shape:
             raise ConfigError(f"mask is {np.shape(mask)} but the reference is {self.shape}")
@@ -338,50 +334,32 @@ class Registrar:
             doubt = yield from fill(work, good)
         yield
         side = _Side(work, good, doubt, frames)
-        tracker, everywhere = yield from self._tracker_for(side, where)
-        return side._replace(tracker=tracker, everywhere=everywhere)
+        tracker = yield from self._tracker_for(side)
+        return side._replace(tracker=tracker)
 
-    def _tracker_for(
-        self, side: _Side, where: Callable[[], Place], everywhere: bool | None = None
-    ) -> Pieces[tuple[Tracker, bool]]:
-        """A tracker, and whether it looks everywhere or only where there is structure: its choice, or a given one."""
-        image, every = side.image, side.good
-        self._noise_map.guess(image, every, side.frames)
+    def _tracker_for(self, side: _Side) -> Pieces[Tracker]:
+        image = side.image
+        self._noise_map.guess(image, side.good, side.frames)
         noise = self._noise_map.of(image, side.frames)
         yield
         if self._noise_map.known:
             noise = noise._replace(quiet=noise.quiet + side.doubt)
-        # noise that is not known yet cannot be taken out of the reference
-        frames = side.frames if self._noise_map.known else math.inf
-        make = functools.partial(
-            Tracker.built,
+        tracker = yield from Tracker.built(
             image,
-            noise=noise,
-            reference_frames=frames,
+            side.good,
+            noise,
+            # noise that is not known yet cannot be taken out of the reference
+            reference_frames=side.frames if self._noise_map.known else math.inf,
             slack=self.slack,
             spline=self._spline,
             tiled=not (self._calibration.mask.size or self._noise_map.learning or self._outliers),
         )
-        if math.isinf(frames) or everywhere:
-            return (yield from make(good=every)), everywhere is True
-        good = yield from significant(image, noise.total / np.float32(frames), every)
-        tracker = yield from make(good=good)
-        if everywhere is False or good is every or not tracker.noisy:
-            return tracker, False
-        # whether structure is in few places, or everywhere below the noise, shows in what can be had of it
-        rival = yield from make(good=every)
-        shift, _ = where()
-        sigmas = []
-        for one in (rival, tracker):
-            yield from one.cutting(shift.dy, shift.dx)
-            sigmas.append(one.expected_sigma(shift.dy, shift.dx))
-        return (rival, True) if sigmas[0] < sigmas[1] else (tracker, False)
+        return tracker
 
-    def _renew_tracker(self, everywhere: bool | None = None) -> None:
+    def _renew_tracker(self) -> None:
         """A new tracker for the reference as it is: the noise is another."""
         side = _Side(self._reference, self._good, self._doubt, self._frames)
-        tracker, chosen = at_once(self._tracker_for(side, lambda: self.place, everywhere))
-        self._install(side._replace(tracker=tracker, everywhere=chosen))
+        self._install(side._replace(tracker=at_once(self._tracker_for(side))))
 
     def keep_up(self) -> bool:
         """Do a piece of what a drift that goes on would make a `measure` do soon. Between frames, when there is time.
@@ -392,11 +370,11 @@ class Registrar:
         return tracked and self._tracker.keep_up(shift.dy, shift.dx)
 
     def _new_searcher(self) -> Searcher:
-        noise_filter, reference = self._tracker.noise_filter, self._reference
+        noise_filter, reference, weights = self._tracker.noise_filter, self._reference, self._tracker.weights
         if noise_filter is not None:
             mean = np.float32(self._tracker.mean)
-            reference = noise_filter.denoise(reference - mean) + mean
-        self._searcher = Searcher(reference, self._tracker.weights, self.max_shift)
+            reference, weights = noise_filter.denoise(reference - mean) + mean, weights * noise_filter.keep
+        self._searcher = Searcher(reference, weights, self.max_shift)
         return self._searcher
 
     def _find_star(self) -> None:
@@ -426,7 +404,6 @@ class Registrar:
             "scale": self._scale,
             "agreed": self._agreed,
             "star_known": self._star_known,
-            "everywhere": self._everywhere,
             "tracker": self._tracker.snapshot(),
         }
 
@@ -443,7 +420,7 @@ class Registrar:
         self._contrast, self._baseline = float(state["contrast"]), float(state["baseline"])
         self._start = Shift(*map(float, state["start"]))
         self._scale, self._agreed = float(state["scale"]), int(state["agreed"])
-        self._renew_tracker(bool(state["everywhere"]))
+        self._renew_tracker()
         self._tracker.restore(state["tracker"])
         if state["star_known"]:
             self._find_star()

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rtreg.estimators.pieces import Pieces, at_once
 from rtreg.kernels import box
 
 Image = npt.NDArray[Any]
@@ -23,8 +22,8 @@ MARGIN = 3  # px at the border that a fit of a picture in motion does not use
 KEPT = 0.98  # of the information must lie in what is kept: else it is everywhere, and everything is kept
 
 
-def significant(reference: Image, variance: Image, good: Image) -> Pieces[Image]:
-    """The pixels round which the gradients of a reference are more than its noise; in pieces.
+def significant(reference: Image, variance: Image, good: Image) -> Image:
+    """The pixels round which the gradients of a reference are more than its noise.
 
     Parameters
     ----------
@@ -39,19 +38,14 @@ def significant(reference: Image, variance: Image, good: Image) -> Pieces[Image]
     """
     energy, mean, count = (np.empty(reference.shape, np.float32) for _ in range(3))
     box.gradient_energy(reference, variance, good, energy)
-    yield
     box.box_sum(energy, REACH, mean)
-    yield
     box.box_sum(good, REACH, count)
-    yield
     rich = mean > (1.0 + EXCESS) * count
     box.box_sum(rich, REACH, count)
-    yield
     keep = good & (count > 0.5)
     n_kept = np.count_nonzero(keep)
     n_lost = np.count_nonzero(good) - n_kept
     total = float(np.sum(energy, dtype=np.float64))
-    yield
     np.multiply(energy, keep, out=energy)
     kept = float(np.sum(energy, dtype=np.float64))
     lost, kept = total - kept - n_lost, kept - n_kept
@@ -79,7 +73,7 @@ def lever(reference: Image, variance: Image, good: Image, *, noisy: bool) -> Ima
         of a point (x, y): ``[[x, -y], [y, x]]``.
     """
     if noisy:
-        good = at_once(significant(reference, variance, good))
+        good = significant(reference, variance, good)
     good = good.copy()
     for line in (np.s_[:MARGIN], np.s_[-MARGIN:], np.s_[:, :MARGIN], np.s_[:, -MARGIN:]):
         good[line] = False

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rtreg.estimators.pieces import Pieces
 from rtreg.kernels import bspline
 
 Image = npt.NDArray[Any]
@@ -61,6 +62,17 @@ class Spline:
         else:
             bspline.convolve(coefficients, _SLOPES32, _VALUES32, True, out_y)
             bspline.convolve(coefficients, _VALUES32, _SLOPES32, True, out_x)
+
+    def templates(self, image: Image) -> Pieces[Image]:
+        """Image, one, and the image's slopes along y and x: (4, ny, nx) float32; in pieces."""
+        out = np.empty((4, *image.shape), np.float32)
+        coefficients = np.empty(image.shape, np.float32)
+        self.prefilter(image, True, coefficients)
+        yield
+        out[0], out[1] = image, 1.0
+        yield
+        self.gradients(coefficients, out[2], out[3])
+        return out
 
     def slope_response(self, wave: Image) -> Image:
         """What the derivative makes of the amplitude of a wave, `wave` in radians a px."""

@@ -12,6 +12,7 @@ covariance is ``M^-1 <P A_i, v P A_j> M^-T``. So one pixel of margin beyond the 
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +28,7 @@ from rtreg.estimators.grid import Grid, Information, Window, choose_rows, choose
 from rtreg.estimators.noise_map import PixelNoise
 from rtreg.estimators.pieces import Job, Pieces, at_once
 from rtreg.estimators.spline import CUBIC, Spline, kept_noise, sampled
-from rtreg.estimators.wiener import NoiseFilter
+from rtreg.estimators.wiener import NoiseFilter, filter_for
 from rtreg.kernels import box, bspline, follow, gauss_newton, prepare
 
 Image = npt.NDArray[Any]
@@ -133,7 +134,7 @@ class Tracker:
         self.coefficients = np.empty(shape, np.float32)
         bspline.prefilter(reference - np.float32(self.mean), True, self.coefficients)
         yield
-        self._templates = yield from self._templates_of(reference - np.float32(self.mean))
+        self._templates = yield from spline.templates(reference - np.float32(self.mean))
         yield
         weighted = yield from self._weighted()
         for layer in weighted:
@@ -141,8 +142,8 @@ class Tracker:
             spline.prefilter(layer, False, layer)
         yield
         self._filtered = weighted
-        self._information = yield from Information.of(self.weights, self._templates[2], self._templates[3])
-        self._tiled = tiled and not self.noisy  # noise is everywhere
+        self._information = yield from Information.of(self.weights * self._felt, self._templates[2], self._templates[3])
+        self._tiled = tiled and self._local
         self._cut: Cut | None = None
         self._cut_at: tuple[float, float, bool] | None = None  # what `_cut` was made for
         # cutting for where a drift goes, and what for
@@ -156,25 +157,17 @@ class Tracker:
         self.information_left = 1.0
         self.fit = Fit()
 
-    def _templates_of(self, image: Image) -> Pieces[Image]:
-        """Image, one, and the image's slopes along y and x: (4, ny, nx) float32."""
-        out = np.empty((4, *self.shape), np.float32)
-        coefficients = np.empty(self.shape, np.float32)
-        self._spline.prefilter(image, True, coefficients)
-        yield
-        out[0], out[1] = image, 1.0
-        yield
-        self._spline.gradients(coefficients, out[2], out[3])
-        return out
-
     def _weighted(self) -> Pieces[Image]:
         """Weighted templates; those of a noisy reference, and the frame with them, through its noise filter.
 
-        Sets what the reference's white noise makes of the templates' products with themselves, in units of its
-        variance: in the normal matrix, and in the spread of what it is multiplied with.
+        Sets what the reference's noise makes of the templates' products with themselves where it is felt (`_felt`), a
+        pixel: in the normal matrix, and in the spread of what it is multiplied with; of values, dy and dx.
         """
         plain = float(np.mean(np.square(self._spline.slope_response(WAVES))))
-        self._noise_in_normal = self._noise_in_spread = (1.0, plain, plain)
+        share = self._per_frames / (1.0 + self._per_frames)  # of the variance in the weights
+        self._felt = (self.weights > 0.0).astype(np.float32)
+        self._noise_in_normal = share * np.array([1.0, plain, plain])
+        self._noise_in_spread = share * self._noise_in_normal
         weighted = np.empty_like(self._templates)
         for template, layer in zip(self._templates, weighted, strict=True):
             np.multiply(template, self.weights, out=layer)
@@ -182,25 +175,43 @@ class Tracker:
         if self._per_frames == 0.0:
             return weighted
         energy = min(float(np.vdot(weighted[k], self._templates[k])) for k in (2, 3))
-        noise = plain * self._per_frames / (1.0 + self._per_frames) * np.count_nonzero(self.weights)
+        noise = self._noise_in_normal[1] * np.count_nonzero(self._felt)
         self.noisy = bool(noise > NOISY_INFORMATION * energy)
         if not self.noisy:
             return weighted
         yield
-        noise_filter = NoiseFilter(self._templates[0], self.weights, 1.0 / self._per_frames)
-        yield
-        if noise_filter.empty:
+        noise_filter = yield from filter_for(self._templates, self.weights, 1.0 / self._per_frames, self._spline)
+        if noise_filter is None:
             return weighted
         self.noise_filter = noise_filter
-        self._noise_in_normal = noise_filter.moments(self._spline.slope_response, 2)
+        yield from self._feel_noise(noise_filter, share)
+        return (yield from noise_filter.instruments())
+
+    @property
+    def _local(self) -> bool:
+        """Whether templates are nothing where there is no structure: noise is everywhere, and a filter carries far."""
+        return not self.noisy or (self.noise_filter is not None and self.noise_filter.local)
+
+    def _feel_noise(self, noise_filter: NoiseFilter, share: float) -> Pieces[None]:
+        """The same for filtered templates.
+
+        What noise passes the filter is known; that it also draws the weights to itself is seen by adding some more. To
+        first order in a perturbation ``e`` of the reference the instruments change by ``J e``, and the expectation of
+        ``<J e, slopes of e>`` is what the noise that is there adds to ``<A, slopes>`` (Stein 1981, doi
+        10.1214/aos/1176345632; with one sign a pixel as in Ramani et al. 2008, doi 10.1109/TIP.2008.2001404).
+        """
+        deviation = np.sqrt(self._noise.total * np.float32(self._per_frames))
+        extra = self._felt * deviation * _signs(self.shape)
+        self._felt = noise_filter.keep
         yield
-        self._noise_in_spread = noise_filter.moments(self._spline.slope_response, 4)
+        total = float(np.sum(self._felt, dtype=np.float64))
+        squares = float(np.sum(np.square(self._felt), dtype=np.float64))
+        drawn = yield from noise_filter.drawn(extra)
+        templates = yield from self._spline.templates(extra)
         yield
-        weighted = yield from self._templates_of(noise_filter.smooth(self._templates[0]))
-        for layer in weighted:
-            yield
-            layer[:] = noise_filter.spread(layer * self.weights)
-        return weighted
+        products = np.array([float(np.vdot(drawn[k], templates[k])) for k in (0, 2, 3)])
+        self._noise_in_normal = share * np.array(noise_filter.moments(2)) + products / total
+        self._noise_in_spread = share**2 * np.array(noise_filter.moments(4)) * squares / total
 
     def prepare_for(self, dy: float, dx: float, *, whole: bool = False) -> Cut | None:
         """Cut the templates for shifts about (dy, dx), px; None when too little of the reference is in the frame.
@@ -258,7 +269,7 @@ class Tracker:
                 grid.cut(layer, target)
                 yield
             blocks, scout_blocks, share = choose_rows(self._information.rows, window.top, window.bottom)
-            count = float(np.count_nonzero(weights[window.top : window.bottom, window.left : window.right] > 0.0))
+            felt = self._felt[window.top : window.bottom, window.left : window.right]
         else:
             yield
             cut = grid.cut(self._filtered)
@@ -267,7 +278,8 @@ class Tracker:
             gain = (weights * (np.square(templates[2]) + np.square(templates[3]))).sum(axis=1, dtype=np.float64)
             looked_at = np.flatnonzero(cut[0].any(axis=1))
             blocks, scout_blocks, share = choose_rows(gain, int(looked_at[0]), int(looked_at[-1]) + 1, group=1)
-            count = float(np.count_nonzero(weights > 0.0))
+            felt = grid.cut(self._felt)
+        count = float(np.sum(felt, dtype=np.float64))
         _keep(cut, blocks)
         for source, target in zip(cut, instruments, strict=True):
             yield
@@ -333,11 +345,6 @@ class Tracker:
         with contextlib.suppress(np.linalg.LinAlgError):
             made.hold(np.linalg.inv(normal), cut, blocks, 1)
 
-    def expected_sigma(self, dy: float, dx: float) -> float:
-        """Smaller error of dy and dx, px, of a frame as bright as the reference at this shift; inf if there is none."""
-        cut = self._ready(dy, dx, whole=False)
-        return math.inf if cut is None else cut.facts.item(gauss_newton.SIGMA)
-
     def snapshot(self) -> dict[str, Any]:
         """What the next fit depends on besides the arguments of the constructor."""
         ahead = None if self._ahead is None else (*self._ahead[1], self._ahead[0].done)
@@ -361,16 +368,14 @@ class Tracker:
         """The reference's noise looks like structure: take its expectation out of the diagonals."""
         if self._per_frames == 0.0:
             return
-        share = self._per_frames / (1.0 + self._per_frames)  # of the variance in the weights
-        expected, squared = share * count, share * share * count  # sum of w v_r, and of (w v_r)²
-        noise = [expected * part for part in self._noise_in_normal]
+        noise = count * self._noise_in_normal
         if spread is not None:
             self.information_left = 1.0 - max(noise[1] / normal[2, 2], noise[2] / normal[3, 3])
-        for index, once, twice in zip((0, 2, 3), noise, self._noise_in_spread, strict=True):
+        for index, once, twice in zip((0, 2, 3), noise, count * self._noise_in_spread, strict=True):
             normal[index, index] -= min(once, (1.0 - LEAST_KEPT) * normal[index, index])
             if spread is not None:
                 all_noise = (1.0 + self._per_frames) * (spread[0, index, index] + spread[1, index, index])
-                spread[2, index, index] = min(twice * squared, (1.0 - LEAST_KEPT) * all_noise)
+                spread[2, index, index] = min(twice, (1.0 - LEAST_KEPT) * all_noise)
 
     def _covariance_of(self, parts: Image) -> Image:
         """Of a frame as bright as the reference."""
@@ -604,6 +609,12 @@ class Tracker:
         mean = float(np.sum(weights * frame)) / total
         variance = float(np.sum(weights * np.square(frame - mean)))
         return 0.5 * products / variance if variance > 0.0 else 0.0
+
+
+@functools.cache
+def _signs(shape: tuple[int, int]) -> Image:
+    """One or minus one for every pixel, always the same: (ny, nx) float32."""
+    return np.random.default_rng(0).choice(np.array([-1.0, 1.0], np.float32), shape)
 
 
 def _keep(stack: Image, blocks: Image) -> None:

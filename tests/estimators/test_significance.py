@@ -9,7 +9,6 @@ import pytest
 from scenes import NOISE, clean, make, noisy
 
 from rtreg import Registrar, Shift
-from rtreg.estimators.pieces import at_once
 from rtreg.estimators.significance import lever, significant
 
 
@@ -18,7 +17,7 @@ def test_a_star_is_kept_and_the_dark_round_it_is_not():
     rng = np.random.default_rng(0)
     frame = noisy(star, Shift(0, 0), rng)
     good = np.ones(frame.shape, bool)
-    keep = at_once(significant(frame, NOISE.variance(frame), good))
+    keep = significant(frame, NOISE.variance(frame), good)
     y, x = np.unravel_index(np.argmax(clean(star)), frame.shape)
     assert keep[y - 3 : y + 4, x - 3 : x + 4].all()
     assert keep.mean() < 0.15
@@ -29,7 +28,7 @@ def test_structure_everywhere_keeps_everything_that_carries_it(kind):
     scene = make(kind, (96, 96))
     frame = noisy(scene, Shift(0, 0), np.random.default_rng(1))
     variance = NOISE.variance(frame)
-    keep = at_once(significant(frame, variance, np.ones(frame.shape, bool)))
+    keep = significant(frame, variance, np.ones(frame.shape, bool))
     gy, gx = np.gradient(clean(scene))
     information = (gy**2 + gx**2) / variance
     assert information[keep].sum() >= 0.97 * information.sum()
@@ -41,7 +40,7 @@ def test_of_nothing_but_noise_little_is_kept_or_all_and_nothing_bad():
         frame = rng.normal(100.0, 5.0, (64, 64)).astype(np.float32)
         good = np.ones(frame.shape, bool)
         good[::3, ::5] = False
-        keep = at_once(significant(frame, np.full(frame.shape, 25.0, np.float32), good))
+        keep = significant(frame, np.full(frame.shape, 25.0, np.float32), good)
         assert not (keep & ~good).any()
         assert keep.mean() < 0.15 or (keep == good).all()
 
