@@ -2,10 +2,10 @@
 
     python bench/bench_recorder.py [--size 512] [--rate 500] [--seconds 60] [--folder DIR] [--kills 20]
 
-This process is the camera: 64 frames made beforehand, over and over, at absolute deadlines. A tracker runs for the time
-asked, alone and then with a recorder; its own counters and histograms are in the table, and what the recording says of
-itself. Then recorders are killed (SIGKILL) after random times, and each file is checked, recovered, and every frame in
-it compared with what was sent.
+This process is the camera: 64 frames made beforehand, to and fro, at absolute deadlines. A tracker runs for the time
+asked, alone and then with a recorder; in the table are its own counters, from when it has made its reference, and its
+histograms, since its start; and what the recording says of itself. Then recorders are killed (SIGKILL) after random
+times, and each file is checked, recovered, and every frame in it compared with what was sent.
 """
 
 from __future__ import annotations
@@ -31,13 +31,15 @@ from rtreg.services.demo import free_endpoints
 from rtreg.simulate import Detector, Motion, Scene, SimulatedCamera
 
 MADE = 64
+SETTLE_S = 20
 NAMES = ("frames", "corrections", "control", "status", "device")
 
 
 def made(size: int) -> list:
     """Frames of a star field that wanders."""
     camera = SimulatedCamera(Scene("stars", (size, size), seed=3), Motion(seed=1), Detector(seed=1))
-    return [camera.expose(k / 500)[0] for k in range(MADE)]
+    frames = [camera.expose(k / 500)[0] for k in range(MADE // 2)]
+    return frames + frames[::-1]  # to and fro: the image makes no jump where they begin again
 
 
 class Rig:
@@ -84,6 +86,16 @@ class Rig:
             self.camera.send(msgspec.structs.replace(self.frames[k % MADE], t_ns=time.time_ns()))
         return missed
 
+    def settle(self, rate: float) -> dict:
+        """Play until the tracker has made its reference and is locked; its counters then."""
+        for _ in range(SETTLE_S):
+            self.play(rate, 1.0)
+            time.sleep(0.2)
+            status = self.status()
+            if status["state"] in ("LOCKED", "STALE", "HOLD") and status["reference"]["age_frames"] > rate / 4:
+                return status["ledger"]
+        raise SystemExit(f"not locked after {SETTLE_S} s: {status['state']}")
+
     def status(self) -> dict:
         """The tracker's own counters."""
         with ControlClient(self.at["control"]) as control:
@@ -108,9 +120,12 @@ def side_by_side(rig: Rig, rate: float, seconds: float, record: Path | None) -> 
     """One run of the tracker, with a recorder or without."""
     tracker = rig.start("track", "simulated")
     recorder = rig.start("record", "simulated", str(record)) if record else None
+    before = rig.settle(rate)
     missed = rig.play(rate, seconds)
     time.sleep(0.5)
     status = rig.status()
+    for name in ("received", "lost", "skipped"):
+        status["ledger"][name] -= before[name]
     rig.end(tracker)
     if recorder is not None:
         rig.end(recorder)
