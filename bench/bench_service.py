@@ -2,14 +2,17 @@
 
     python bench/bench_service.py [--sizes 64 128 256 512] [--rates 4000 1000 ...] [--seconds 10] [--feeds tcp shm]
 
-The camera, the tracker and this observer are processes of their own. The relay takes the tracker's place and is pyzmq
-alone: a SUB reads each frame, a PUB passes its header's hand-over time on, this process takes the time. "added" is what
-rtreg adds to that, estimator included. Rates are kept without loss when "lost" and "skipped" are 0.
+The camera (64 frames made beforehand, to and fro, at absolute deadlines), the tracker and this observer are processes
+of their own. The relay takes the tracker's place and is pyzmq alone: a SUB reads each frame, a PUB passes its header's
+hand-over time on, this process takes the time. "added" is what rtreg adds to that, estimator included. Rates are kept
+without loss when "lost" and "skipped" are 0, and the camera has missed no deadline. Counting begins once the tracker
+has made its reference.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import multiprocessing
 import socket
 import subprocess
@@ -17,20 +20,27 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import msgpack
+import msgspec
 import numpy as np
 import zmq
 from machine import describe, table
 
 from rtreg.errors import WireError
 from rtreg.io.address import resolve
+from rtreg.io.realtime import quiet
 from rtreg.io.shm import Reader
-from rtreg.io.sockets import ControlClient
+from rtreg.io.sockets import ControlClient, FramePublisher
+from rtreg.services.camera import Pacer
+from rtreg.simulate import Detector, Motion, Scene, SimulatedCamera
 
 PERCENTILES = (50, 99, 99.9, 100)
 HEADS = ("p50", "p99", "p99.9", "max")
 SETTLE_S = 3.0
+MADE = 64  # frames
+LOCK_S = 60  # s at most until the reference is made
 
 
 def free_port() -> int:
@@ -40,14 +50,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def settings(feed: str, size: int, rate: float) -> list[str]:
+def settings(feed: str, size: int) -> list[str]:
     """Arguments of a camera and a tracker on ports of their own; frames over tcp or shared memory."""
     names = ("frames", "corrections", "control", "status", "device")
     ends = {name: f"tcp://127.0.0.1:{free_port()}" for name in names}
     if feed == "shm":
         ends["frames"] = f"shm://bench{free_port()}"
     given = [f"endpoints.{name}={address}" for name, address in ends.items()]
-    given += [f"scene.shape=[{size}, {size}]", f"camera.rate_hz={rate}", "controller.closed=false"]
+    given += [f"scene.shape=[{size}, {size}]", "controller.closed=false"]
     return [part for setting in given for part in ("--set", setting)]
 
 
@@ -55,6 +65,37 @@ def endpoint(arguments: list[str], name: str) -> str:
     """The value of one of them."""
     (found,) = (a.partition("=")[2] for a in arguments if a.startswith(f"endpoints.{name}="))
     return found
+
+
+def play(frames: str, size: int, rate: float, missed: Any) -> None:
+    """The camera's process; `missed` counts the deadlines that it was late for by a whole period."""
+    camera = SimulatedCamera(Scene("stars", (size, size), seed=3), Motion(seed=1), Detector(seed=1))
+    made = [camera.expose(k / 500)[0] for k in range(MADE // 2)]
+    made += made[::-1]
+    with FramePublisher(frames, "cam") as publisher:
+        quiet()
+        pacer = Pacer(rate, time.monotonic_ns())
+        for frame in itertools.cycle(made):
+            left = pacer.deadline - time.monotonic_ns()
+            if left > 0:
+                time.sleep(left / 1e9)
+            publisher.send(msgspec.structs.replace(frame, t_ns=time.time_ns()))
+            pacer.advance(time.monotonic_ns())
+            missed.value = pacer.missed
+
+
+@contextmanager
+def playing(frames: str, size: int, rate: float) -> Iterator[Any]:
+    """A camera that publishes there; gives the count of deadlines that it has missed."""
+    spawn = multiprocessing.get_context("spawn")
+    missed = spawn.Value("q", 0, lock=False)
+    child = spawn.Process(target=play, args=(frames, size, rate, missed), daemon=True)
+    child.start()
+    try:
+        yield missed
+    finally:
+        child.terminate()
+        child.join(10)
 
 
 @contextmanager
@@ -111,12 +152,14 @@ def observe(address: str, seconds: float, hand_over: str) -> np.ndarray:
 
 def relayed(feed: str, size: int, rate: float, seconds: float) -> np.ndarray:
     """Percentiles of the bare relay."""
-    arguments, out = settings(feed, size, rate), f"tcp://127.0.0.1:{free_port()}"
-    frames = resolve(endpoint(arguments, "frames"))
-    relay = multiprocessing.get_context("spawn").Process(target=pass_on, args=(frames, out, feed == "shm"), daemon=True)
+    arguments, out = settings(feed, size), f"tcp://127.0.0.1:{free_port()}"
+    frames = endpoint(arguments, "frames")
+    relay = multiprocessing.get_context("spawn").Process(
+        target=pass_on, args=(resolve(frames), out, feed == "shm"), daemon=True
+    )
     relay.start()
     try:
-        with process("camera", arguments):
+        with playing(frames, size, rate):
             return observe(out, seconds, "mono_ns")
     finally:
         relay.terminate()
@@ -125,18 +168,29 @@ def relayed(feed: str, size: int, rate: float, seconds: float) -> np.ndarray:
 
 def tracked(feed: str, size: int, rate: float, seconds: float) -> tuple[np.ndarray, dict]:
     """Percentiles of the service, and its own accounts."""
-    arguments = settings(feed, size, rate)
+    arguments = settings(feed, size)
     with (
         process("track", arguments),
-        process("camera", arguments),
+        playing(endpoint(arguments, "frames"), size, rate) as missed,
         ControlClient(endpoint(arguments, "control")) as control,
     ):
-        time.sleep(SETTLE_S)
-        before = control.ask("status")
+        before = settled(control, rate)
+        late = missed.value
         found = observe(endpoint(arguments, "corrections"), seconds, "lat")
         after = control.ask("status")
+        late = missed.value - late
     counts = {name: after["ledger"][name] - before["ledger"][name] for name in ("received", "lost", "skipped")}
-    return found, {**counts, "latency": after["latency_us"]}
+    return found, {**counts, "late": late, "latency": after["latency_us"]}
+
+
+def settled(control: ControlClient, rate: float) -> dict:
+    """The status once the reference is made and in use."""
+    for _ in range(LOCK_S):
+        time.sleep(1.0)
+        status = control.ask("status", timeout_ms=10_000)
+        if status["state"] == "LOCKED" and status["reference"]["age_frames"] > rate:
+            return status
+    raise SystemExit(f"not locked after {LOCK_S} s: {status['state']}")
 
 
 def main() -> None:
@@ -160,7 +214,9 @@ def main() -> None:
             title = f"{feed}, {size}² at {rate:g} Hz, us"
             print(f"\n{table(title, HEADS, {name: [f'{v:.0f}' for v in row] for name, row in rows.items()})}")
             print(
-                f"\n{facts['received']} frames received, lost {facts['lost']}, skipped {facts['skipped']}", flush=True
+                f"\n{facts['received']} frames received, lost {facts['lost']}, skipped {facts['skipped']}; "
+                f"the camera missed {facts['late']} deadlines",
+                flush=True,
             )
 
 
