@@ -51,7 +51,7 @@ class Verdict(enum.Flag):
     @property
     def reasons(self) -> list[str]:
         """The names of the flags that are set; empty when all is well."""
-        return [str(flag.name) for flag in self]
+        return [] if self is Verdict.OK else [str(flag.name) for flag in self]
 
 
 class State(enum.StrEnum):
@@ -206,7 +206,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def ok(self) -> bool:
         """True when nothing speaks against the estimate."""
-        return not self.flags
+        return self.flags is Verdict.OK
 
 
 def _roots(covariance: Covariance) -> Shift:

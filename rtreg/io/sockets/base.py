@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Final, Self
 
@@ -16,12 +17,15 @@ from rtreg.io.security import LOCAL, Guard, Server
 from rtreg.io.sockets.curve import protect
 from rtreg.records import Refusal
 
-__all__ = ["BACKLOG", "DRAIN", "MARGIN", "SMALL_BYTES", "Socket", "buffers", "refusal"]
+__all__ = ["BACKLOG", "DRAIN", "MARGIN", "NOBLOCK", "POLLIN", "SMALL_BYTES", "Socket", "buffers", "refusal"]
 
 SMALL_BYTES: Final = wire.HEADER_BYTES + 4096
 DRAIN: Final = 64  # messages looked at in one go, so that a flood cannot keep us from answering
 BACKLOG: Final = 4096  # more than a queue of small messages holds: looking at so many empties it
 MARGIN: Final = 64 * 2**20  # libzmq drops what is above its limit and tells nobody: ours is below it, and counted
+NOBLOCK: Final = int(zmq.NOBLOCK)  # plain numbers: pyzmq's flags take a microsecond to combine
+POLLIN: Final = int(zmq.POLLIN)
+_MORE: Final = int(zmq.SNDMORE)
 _SAMPLE: Final = 32  # bytes of a refused message kept for the log: 64 hexadecimal digits
 
 # Without heartbeats a frozen peer raises no event at all; the default linger hangs at exit; the default
@@ -130,9 +134,24 @@ class Socket:
             self._socket.setsockopt(zmq.RCVTIMEO, timeout_ms)
             self._timeout_ms = timeout_ms
         try:
-            return self._socket.recv_multipart(copy=False)
+            return self._parts(0)
         except zmq.Again:
             return None
+
+    def _parts(self, flags: int) -> list[zmq.Frame]:
+        """The next message: as `recv_multipart`, which asks the socket, and not the part, whether there are more."""
+        part = self._socket.recv(flags, copy=False)
+        parts = [part]
+        while part.more:
+            part = self._socket.recv(0, copy=False)
+            parts.append(part)
+        return parts
+
+    def _send(self, parts: Sequence[wire.Buffer], *, copy: bool = True) -> None:
+        """Send a message: as `send_multipart`, which pays for the type of its flags at each part."""
+        for part in parts[:-1]:
+            self._socket.send(part, _MORE, copy)
+        self._socket.send(parts[-1], 0, copy)
 
 
 def _explain(endpoint: str, bind: bool, error: zmq.ZMQError) -> str:

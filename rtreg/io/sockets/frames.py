@@ -15,12 +15,13 @@ from rtreg.io import shm, wire
 from rtreg.io.address import shared
 from rtreg.io.realtime import host_id
 from rtreg.io.security import LOCAL, Guard
-from rtreg.io.sockets.base import DRAIN, MARGIN, Socket, buffers, refusal
+from rtreg.io.sockets.base import DRAIN, MARGIN, NOBLOCK, POLLIN, Socket, buffers, refusal
 from rtreg.records import Frame, Reception, Refusal
 
 __all__ = ["FramePublisher", "FrameSubscriber"]
 
 DEFAULT_FRAME_BYTES: Final = 64 * 2**20
+WAITED_NS: Final = 50_000  # a receive that takes longer had to wait
 
 
 class FramePublisher(Socket):
@@ -65,7 +66,7 @@ class FramePublisher(Socket):
         parts = wire.pack_frame(stamped)
         if self._ring is not None:
             parts[2] = self._ring.put(memoryview(parts[2]))
-        self._socket.send_multipart(parts, copy=False)
+        self._send(parts, copy=False)
         self.seq += 1
 
 
@@ -108,19 +109,19 @@ class FrameSubscriber(Socket):
     def receive(self, timeout_ms: int) -> Reception | None:
         """What came, or None if nothing did within `timeout_ms`; never raises for what is on the wire."""
         refused: list[Refusal] = []
-        if self.idle:
+        if not self._frames:
+            begun = time.monotonic_ns()
             parts = self._receive(timeout_ms)
             if parts is None:
                 return None
-            self._idle_ns = time.monotonic_ns()
+            now = time.monotonic_ns()
+            if now - begun > WAITED_NS:  # for it: so none was there before
+                self._idle_ns = now
             self._take(parts, refused)
-        if self._newest:
-            for _ in range(DRAIN - 1):
-                if not self._waiting():
-                    break
-                self._take(self._socket.recv_multipart(zmq.NOBLOCK, copy=False), refused)
-        elif not self._frames and not refused:
-            self._take(self._socket.recv_multipart(zmq.NOBLOCK, copy=False), refused)
+        for _ in range(DRAIN - 1):
+            if not (self._newest and self._waiting()):
+                break
+            self._take(self._parts(NOBLOCK), refused)
         return Reception(*self._choose(), refused)
 
     @property
@@ -150,4 +151,4 @@ class FrameSubscriber(Socket):
 
     def _waiting(self) -> bool:
         """Whether a message is there: cheaper to ask than to catch an exception, and mostly there is none."""
-        return bool(int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
+        return bool(int(self._socket.getsockopt(zmq.EVENTS)) & POLLIN)

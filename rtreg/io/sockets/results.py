@@ -38,15 +38,15 @@ class ResultPublisher(Socket):
 
     def send(self, result: Result, delivery: Delivery) -> None:
         """Publish a correction."""
-        self._socket.send_multipart(wire.pack_correction(result, delivery))
+        self._send(wire.pack_correction(result, delivery))
 
     def send_event(self, event: Event) -> None:
         """Publish an order, a tick or an intake as it has been applied."""
-        self._socket.send_multipart(wire.pack_event(self.stream, event))
+        self._send(wire.pack_event(self.stream, event))
 
     def send_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Publish a checkpoint."""
-        self._socket.send_multipart(wire.pack_checkpoint(self.stream, checkpoint), copy=False)
+        self._send(wire.pack_checkpoint(self.stream, checkpoint), copy=False)
 
 
 class StatusPublisher(Socket):
@@ -58,7 +58,7 @@ class StatusPublisher(Socket):
 
     def send(self, content: dict[str, Any]) -> None:
         """Publish `content`, a plain map."""
-        self._socket.send_multipart(wire.pack_status(self.stream, content))
+        self._send(wire.pack_status(self.stream, content))
 
 
 class _Subscriber(Socket, Generic[T]):
@@ -178,7 +178,7 @@ class Relay(Socket):
     def send(self, parts: Sequence[wire.Buffer]) -> bool:
         """Publish a message, topic first; False if a subscriber that is waited for has not taken it for a second."""
         try:
-            self._socket.send_multipart(parts)
+            self._send(parts)
         except zmq.Again:
             return False
         return True
