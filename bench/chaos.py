@@ -4,7 +4,8 @@
 
 Identity: `span = received + lost`, `received = used + skipped + rejected`, `used = corrected + held`, in every status.
 Wrong lock: a correction that is LOCKED, with nothing against it, and further from the truth than 1 px and 8 sigma. The
-truth is what the camera itself says of that frame, before chaos: the header of a corrupted frame may tell another one.
+truth is what the camera itself says of that frame, before chaos. Where the time stamp is not that of the frame with
+this number, chaos has changed one of them, and which frame it was cannot be told: those are counted apart.
 """
 
 from __future__ import annotations
@@ -92,25 +93,28 @@ class Watch:
         self.health: dict[str, list[Health]] = {}
         self.ledger: dict[str, Any] = {}
         self.recount = Recount()
-        self.statuses = 0
-        self._truth: OrderedDict[tuple[int, int], tuple[float, float]] = OrderedDict()
+        self.statuses = self.disguised = 0
+        self._truth: OrderedDict[tuple[int, int], tuple[int, tuple[float, float]]] = OrderedDict()
         self._zero: dict[int, list[tuple[float, float]]] = {}
         self._errors: list[float] = []
 
     def frame(self, frame: Frame) -> None:
         """Take in a frame as the camera sent it."""
         if frame.truth is not None:
-            self._truth[frame.epoch, frame.seq] = frame.truth
+            self._truth[frame.epoch, frame.seq] = (frame.t_ns, frame.truth)
         while len(self._truth) > TRUTHS:
             self._truth.popitem(last=False)
 
     def correction(self, got: Any) -> None:
         """Take in a correction. The zero of a reference is the median of what the first 200 say of it."""
         result = got.result
-        truth = self._truth.get((result.epoch, result.seq))
+        t_ns, truth = self._truth.get((result.epoch, result.seq), (0, None))
         self.states[str(result.state)] += 1
         estimate = result.estimate
         if result.state is not State.LOCKED or result.verdict or truth is None or not math.isfinite(estimate.dx):
+            return
+        if t_ns != result.t_ns:
+            self.disguised += 1
             return
         error = (estimate.dx - truth[0], estimate.dy - truth[1])
         zeros = self._zero.setdefault(result.reference.id, [])
@@ -226,6 +230,7 @@ def report(watch: Watch, seconds: float, share: float, rate: float, seed: int) -
         f"| states of corrections | {dict(watch.states)} |",
         f"| ledger | {ledger} |",
         f"| good corrections whose truth is known | {watch.judged} |",
+        f"| of frames that chaos gave another's number or time | {watch.disguised} |",
         "",
         "| process | memory after 10 %, MiB | at the end | descriptors | threads |",
         "|---|---|---|---|---|",

@@ -245,9 +245,12 @@ class Reference:
             others, frame, position = group.next_pair()
             self.registrar.set_reference(others, reference_frames=len(group) - 1, calibrated=True)
             found = self.registrar.measure(frame, guess=position, calibrated=True)
-            group.place(found.shift if found.ok else None)
+            group.place(found.shift if found.ok else None, found.chi2_dof)
         if group.work_left == 0:
-            self._finish(group)
+            for index in reversed(misfits := group.drop_misfits()):
+                del self.members[index]
+            if not misfits:
+                self._finish(group)
 
     def _finish(self, group: Group) -> None:
         image, frames = group.mean(), len(group)

@@ -97,13 +97,15 @@ class Group:
     """
 
     ROUNDS = 2  # the second changes positions by less than a tenth of their error
+    MISFIT = 4.0  # times the median chi² of the group: a cosmic ray, a corrupt frame
 
     def __init__(self, shape: tuple[int, int]) -> None:
         self._splines: list[Image] = []
         self._positions: list[Shift] = []
+        self._misfits: list[float] = []  # chi² of each against the others, when last measured; inf: did not match
         self._scratch = np.empty(shape, np.float32)
         self._shape = shape
-        self._turn = 0
+        self._turn = self._dropped = 0
         self._all: Stack | None = None  # of all frames at their positions; None when those have moved
 
     def __len__(self) -> int:
@@ -112,19 +114,24 @@ class Group:
     def snapshot(self) -> dict[str, Any]:
         """All of it, arrays included."""
         whole = None if self._all is None else self._all.snapshot()
-        return {"splines": self._splines, "positions": self._positions, "turn": self._turn, "all": whole}
+        return {
+            "splines": self._splines, "positions": self._positions, "misfits": self._misfits, "turn": self._turn,
+            "dropped": self._dropped, "all": whole,
+        }  # fmt: skip
 
     def restore(self, state: dict[str, Any]) -> None:
         """Be as the group of the same shape that gave `snapshot`."""
         self._splines = [stored_image(spline, self._shape) for spline in state["splines"]]
         self._positions = [Shift(float(dx), float(dy)) for dx, dy in state["positions"]]
-        self._turn = int(state["turn"])
+        self._misfits = [float(misfit) for misfit in state["misfits"]]
+        self._turn, self._dropped = int(state["turn"]), int(state["dropped"])
         self._all = None if state["all"] is None else Stack(self._shape).restore(state["all"])
 
     def add(self, work: Image, position: Shift) -> None:
         """Add a frame at its first, rough position, px."""
         self._splines.append(spline_of(work))
         self._positions.append(position)
+        self._misfits.append(0.0)
 
     @property
     def work_left(self) -> int:
@@ -141,9 +148,10 @@ class Group:
         frame = aligned(self._splines[index], Shift(0.0, 0.0), self._scratch).copy()
         return others, frame, position
 
-    def place(self, position: Shift | None) -> None:
-        """The answer to `next_pair`: the frame's new position; None leaves it where it was."""
+    def place(self, position: Shift | None, chi2_dof: float) -> None:
+        """The answer to `next_pair`: the frame's new position and misfit; None leaves it where it was."""
         index = self._turn % len(self)
+        self._misfits[index] = math.inf if position is None else chi2_dof
         if position is not None:
             self._positions[index] = position
         if self._all is not None:
@@ -151,6 +159,23 @@ class Group:
         self._turn += 1
         if self._turn % len(self) == 0:
             self._centre()
+
+    def drop_misfits(self) -> list[int]:
+        """Leave out the frames that are not like the others, by their index; those that stay are to be aligned anew.
+
+        None any more once as many have been left out as there are: then frames are unlike each other here.
+        """
+        limit = self.MISFIT * float(np.median(self._misfits))
+        misfits = [index for index, misfit in enumerate(self._misfits) if misfit > limit]
+        if self._dropped >= len(self) or not misfits:
+            return []
+        for index in reversed(misfits):
+            for values in (self._splines, self._positions, self._misfits):
+                del values[index]
+        self._dropped += len(misfits)
+        self._turn = 0
+        self._centre()
+        return misfits
 
     def mean(self) -> Image:
         """Mean of all frames, aligned; NaN where fewer than half have data."""

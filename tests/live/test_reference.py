@@ -102,3 +102,22 @@ def test_the_zero_is_held_over_ten_thousand_frames():
     assert rms(ratio) <= 1.10
     sigma = rms([sigmas / np.array(limit) for _, sigmas, _, limit in runs])
     assert sigma / rms(ratio) == pytest.approx(1.0, abs=0.07)
+
+
+@pytest.mark.parametrize("first", [0, 2])
+def test_a_corrupt_frame_among_the_first_does_not_move_the_zero(first):
+    """A byte of some pixels is another in one of the frames that make the reference: another frame takes its place."""
+    loop = Loop(engine(reference=ReferencePolicy(frames=8, batch=4)), motion=Motion.still())
+    for k in range(40):
+        frame = loop.expose(Shift(0.3 * (k % 3), 0.0))
+        if k == first:
+            pixels = frame.pixels.copy()
+            pixels[20, 22:25] += 4096
+            frame = msgspec.structs.replace(frame, pixels=pixels)
+        loop.give(frame)
+    members = loop.engine.status()["reference"]["frames"]
+    assert len(members) == 8
+    assert [1, first] not in members
+    errors = loop.errors(last=20)
+    assert np.abs(errors.mean(axis=0)).max() < 3 * max(loop.results[-1].estimate.sigma)
+    assert max(loop.results[-1].estimate.sigma) < 0.02

@@ -42,12 +42,35 @@ def test_group_leaves_the_frame_out_and_centres_its_positions():
     np.testing.assert_allclose(others[CORE], frames[1:].mean(axis=0)[CORE], atol=1e-5)
     np.testing.assert_allclose(frame[CORE], frames[0][CORE], atol=1e-5)
     assert position == (0.0, 0.0)
-    group.place(Shift(3.0, 0.0))
+    group.place(Shift(3.0, 0.0), 1.0)
     for moved in (None, Shift(0.0, -3.0)):
         group.next_pair()
-        group.place(moved)
+        group.place(moved, 1.0)
     assert group.next_pair()[2] == pytest.approx((2.0, 1.0))
     assert group.work_left == 3
+
+
+def placed(misfits):
+    group = Group((16, 16))
+    for _ in misfits:
+        group.add(np.ones((16, 16), np.float32), Shift(0.0, 0.0))
+    while group.work_left:
+        for misfit in misfits:
+            group.next_pair()
+            group.place(Shift(0.0, 0.0) if np.isfinite(misfit) else None, misfit)
+    return group
+
+
+def test_frames_that_are_not_like_the_others_are_left_out_and_the_rest_aligned_anew():
+    group = placed([1.0, 50.0, 1.1, np.inf, 0.9, 3.5])
+    assert group.drop_misfits() == [1, 3]
+    assert len(group) == 4
+    assert group.work_left == 8
+
+
+@pytest.mark.parametrize("misfits", [[1.0, 1.0, 3.9], [np.inf] * 3, [np.nan] * 3])
+def test_frames_of_which_none_or_all_are_odd_stay(misfits):
+    assert placed(misfits).drop_misfits() == []
 
 
 def test_smoothed_says_how_quiet_it_is():
