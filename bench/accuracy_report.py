@@ -36,10 +36,16 @@ parts. Every seed is fixed. Frames are Poisson electrons and {READ_NOISE:g} e- o
   one.
 """
 
-NOISE_NOISE = """
-Noise × noise is what the bound of Hannan and Thomson (doi 10.1093/biomet/60.2.241) adds to √(1 + 1/K) for a scene of
-that power spectrum; q is the scene's share of the gradient energy of the reference. A few stars are no such scene:
-there the first says nothing.
+NOISY_COLUMNS = ["q", "noise × noise", "rms / Hannan-Thomson", "limit of rms / bound", "kept"]
+MOST = {1: 1.15, 16: 1.10}  # rms over √(1 + 1/K) times the bound
+FAINT, MOST_OF_HANNAN_THOMSON = 0.45, 1.2  # the limit of one frame whose q is below
+NOISE_NOISE = f"""
+q is the scene's share of the gradient energy of the reference. Noise × noise is what the bound of Hannan and Thomson
+(doi 10.1093/biomet/60.2.241) adds to √(1 + 1/K) for a scene of that power spectrum that is the same everywhere. Where q
+is below {FAINT:g} nobody can be near √2 with one frame, and the limit is {MOST_OF_HANNAN_THOMSON:g} times that bound;
+otherwise {MOST[1]:g} for one frame and {MOST[16]:g} for 16. A few stars in the dark are no scene that is the same
+everywhere: who knows where they are is better than Hannan and Thomson, and so is the fit. "-": most frames are refused,
+since the scale is not 5 times its error.
 """
 INTERLOPER = """
 Where answers are wrong: the view holds one bright star, and one that is three times as bright comes in from outside.
@@ -106,13 +112,23 @@ def ours(book: Book, title: str, heads: list[str], variants: list[tuple[list[str
         for names, key in variants:
             cell = book.cell(scene, peak, **key)
             if cell is not None:
-                extra = [number(cell["noise_noise"]), number(cell["q"])] if "frames" in key else []
+                extra = _against_hannan_thomson(cell, key["frames"]) if "frames" in key else []
                 rows.append([f"{scene}, {peak:g} e-", *names, *honest(cell), *extra])
     if not rows:
         return ""
     cells = [c for (s, p), (_, key) in itertools.product(levels(), variants) if (c := book.cell(s, p, **key))]
-    extra = ["noise × noise", "q"] if any("frames" in key for _, key in variants) else []
+    extra = NOISY_COLUMNS if any("frames" in key for _, key in variants) else []
     return f"\n## {title}\n\n{_span(cells)}\n\n" + table(["scene, peak", *heads, *COLUMNS, *extra], rows)
+
+
+def _against_hannan_thomson(cell: Row, frames: float) -> list[str]:
+    """The columns of `NOISY_COLUMNS`."""
+    over, noise_noise, q = cell["over_bound"], cell["noise_noise"], cell["q"]
+    limit = MOST[frames]
+    if frames == 1 and q < FAINT:
+        limit = MOST_OF_HANNAN_THOMSON * noise_noise
+    kept = "-" if not math.isfinite(over) else "yes" if over <= limit else "no"
+    return [number(q), number(noise_noise), number(over / noise_noise), number(limit), kept]
 
 
 def _span(cells: list[Row]) -> str:

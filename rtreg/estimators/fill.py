@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rtreg.estimators.core import cores
 from rtreg.estimators.pieces import Pieces
 from rtreg.kernels import box, bspline, inpaint
 
@@ -36,11 +37,17 @@ def fill(image: Image, good: Image) -> Pieces[Image]:
     Returns the variance that the doubt about them adds to the pixels about them, (ny, nx) float32, and along the
     border: the spline, which a frame's bad pixels are filled from, goes on mirrored there.
     """
+    level = float(np.median(image[::SAMPLED, ::SAMPLED]))
+    yield
+    found = yield from cores(image, good, level)
+    flat, good = image.reshape(-1), good.copy()
+    for core in found:
+        flat[core.where] = core.values
+        good.reshape(-1)[core.where] = True
     about = np.empty(image.shape, np.float32)
     box.box_sum(good, NEAR, about)
     yield
     known = np.flatnonzero(~good & (about > 0.5)).astype(np.int32)
-    flat = image.reshape(-1)
     before = flat[known]
     for _ in range(ROUNDS):
         yield
@@ -51,9 +58,10 @@ def fill(image: Image, good: Image) -> Pieces[Image]:
     wrong = (WRONG * (1.0 + about.reshape(-1)[known] / 3.0) * np.abs(flat[known] - before)).astype(np.float32)
     felt = np.zeros(image.shape, np.float32)
     inpaint.spread(wrong, known, RESPONSE, felt)
+    for core in found:
+        inpaint.spread(core.wrong, core.where.astype(np.int32), RESPONSE, felt)
     yield
     np.square(felt, out=felt)
-    level = np.median(image[::SAMPLED, ::SAMPLED])
     yield
     beyond = mirror_error(image, level)
     yield
