@@ -102,7 +102,7 @@ def run_locks(options: argparse.Namespace) -> None:
     frames = options.trials or LOCK_FRAMES
     for scene in options.scene or SCENES:
         peak = SCENES[scene].peaks[0]
-        for size in LOCK_SIZES[: 1 if scene == "moon" else None]:  # of the picture there is no more
+        for size in LOCK_SIZES:
             path = options.out / f"locks-{scene}-{size or SCENES[scene].size}.json"
             before = stored(path)
             if before and before["result"]["frames"] >= frames:

@@ -36,16 +36,18 @@ class View(Protocol):
 
 
 class Picture:
-    """A real picture seen through a point-spread function, every second pixel of it; the view is its middle.
+    """A real picture seen through a point-spread function; the view is its middle.
 
-    The shift is a phase of its spectrum, exact up to the border of the whole picture, which the view never sees.
+    Every second pixel of it is sampled, in a view too large for that every one. The shift is a phase of its spectrum,
+    exact up to the border of the whole picture, which the view never sees.
     """
 
     def __init__(self, picture: Image, size: int, peak: float) -> None:
         ny, nx = picture.shape
         self.shape = (size, size)
+        self._step = 2 if 3 * size < min(ny, nx) else 1
         fy, fx = np.fft.fftfreq(ny)[:, None], np.fft.rfftfreq(nx)[None, :]
-        sigma = 2.0 * FWHM / math.sqrt(8.0 * math.log(2.0))  # of the fine pixels, two to one of the view's
+        sigma = self._step * FWHM / math.sqrt(8.0 * math.log(2.0))  # of the picture's pixels
         self._waves = 2j * np.pi * fy, 2j * np.pi * fx
         self._spectrum = np.fft.rfft2(picture) * np.exp(-2.0 * (np.pi * sigma) ** 2 * (fy**2 + fx**2))
         self._fine = picture.shape
@@ -55,12 +57,13 @@ class Picture:
 
     def _see(self, spectrum: Image) -> Image:
         image = np.fft.irfft2(spectrum, self._fine)
-        top, left = ((n // 2 - size) // 2 * 2 for n, size in zip(self._fine, self.shape, strict=True))
-        return image[top : top + 2 * self.shape[0] : 2, left : left + 2 * self.shape[1] : 2]
+        step = self._step
+        top, left = ((n // step - size) // 2 * step for n, size in zip(self._fine, self.shape, strict=True))
+        return image[top : top + step * self.shape[0] : step, left : left + step * self.shape[1] : step]
 
     def _moved(self, shift: Shift) -> Image:
         wy, wx = self._waves
-        return self._spectrum * np.exp(-2.0 * (wy * shift.dy + wx * shift.dx))
+        return self._spectrum * np.exp(-self._step * (wy * shift.dy + wx * shift.dx))
 
     def render(self, shift: Shift) -> Image:
         return self._see(self._moved(shift)) + self._level
@@ -68,7 +71,7 @@ class Picture:
     def gradient(self, shift: Shift) -> tuple[Image, Image]:
         moved = self._moved(shift)
         wy, wx = self._waves
-        return 2.0 * self._see(moved * wx), 2.0 * self._see(moved * wy)
+        return self._step * self._see(moved * wx), self._step * self._see(moved * wy)
 
 
 class Field(NamedTuple):

@@ -164,7 +164,8 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     chi2_dof : float
         Misfit: chi² per degree of freedom; 1 for a frame that is the shifted reference plus the stated noise.
     contrast : float
-        Best over second-best peak of the last acquisition; `inf` when there was no other peak.
+        How much better the last search's answer was than its best rival: the evidence for either, of which no detail of
+        the picture has more than its share; `inf` when there was no rival.
     scale, offset : float
         Photometry: ``frame = scale * reference + offset``.
     iterations : int

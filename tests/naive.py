@@ -191,6 +191,77 @@ def explained(reference, weights, frame, half_y, half_x):
     return out
 
 
+def rivals(values, radius_y, radius_x, most):
+    """Local maxima above 0, the `most` highest, without those in the ellipse about a higher one."""
+    ny, nx = values.shape
+    maxima = []
+    for j in range(ny):
+        for i in range(nx):
+            c = values[j, i]
+            if c > 0 and c >= values[max(0, j - 1) : j + 2, max(0, i - 1) : i + 2].max():
+                maxima.append((-c, j, i))
+    kept = []
+    for _, j, i in sorted(maxima)[:most]:
+        if all(((j - b) / radius_y) ** 2 + ((i - a) / radius_x) ** 2 > 1 for b, a in kept):
+            kept.append((j, i))
+    return kept
+
+
+# -- evidence (rtreg.kernels.evidence) -------------------------------------------------------------------------------
+
+
+def blur(image):
+    """(1 2 1) / 4 along both axes, mirrored about the edge of the border's pixels."""
+    p = np.pad(np.asarray(image, np.float64), 1, mode="symmetric")
+    p = (p[:-2] + 2 * p[1:-1] + p[2:]) / 4
+    return (p[:, :-2] + 2 * p[:, 1:-1] + p[:, 2:]) / 4
+
+
+def move_linear(image, dy, dx):
+    """Moved by less than a pixel, linear between pixels; at the border it goes on as it ends."""
+    p = np.pad(np.asarray(image, np.float64), 1, mode="edge")
+    ny, nx = image.shape
+    out = np.zeros((ny, nx))
+    for y in range(ny):
+        for x in range(nx):
+            for ky, wy in ((0, 1 - abs(dy)), (-1 if dy > 0 else 1, abs(dy))):
+                for kx, wx in ((0, 1 - abs(dx)), (-1 if dx > 0 else 1, abs(dx))):
+                    out[y, x] += wy * wx * p[y + ky + 1, x + kx + 1]
+    return out
+
+
+def tile_sums(reference, weights, frame, mean, dy, dx, size):
+    """Sums of w, w R, w I, w R I, w R² and w I² over the common pixels of each tile of the reference."""
+    ny, nx = reference.shape
+    out = np.zeros((6, -(-ny // size), -(-nx // size)))
+    for y in range(ny):
+        for x in range(nx):
+            if 0 <= y + dy < ny and 0 <= x + dx < nx:
+                w, r, i = float(weights[y, x]), float(reference[y, x]), float(frame[y + dy, x + dx]) - mean
+                out[:, y // size, x // size] += w, w * r, w * i, w * r * i, w * r * r, w * i * i
+    return out
+
+
+def gain(sums, own, least, kept, faint, richest, cap):
+    """Gain by fields of 2 x 2 tiles, what they promised, and the gain of all; see `kernels.evidence.gain`."""
+    m, r1, i1, ri, rr, ii = sums
+    n = m.sum()
+    r, i = r1.sum() / n, i1.sum() / n
+    c, g, q = ri - r * i1 - i * r1 + r * i * m, rr - 2 * r * r1 + r * r * m, ii - 2 * i * i1 + i * i * m
+    a = c.sum() / g.sum()
+    left = ((q - 2 * a * c + a * a * g) / m)[m > 0]
+    noise = max(np.median(left), least * a * a * g.sum() / n) / kept
+    expected = a * a * (g - own * m) / noise
+    found = 2 * a * c / noise - expected
+    fields = [np.pad(v, 1) for v in (found, expected)]
+    found, expected = (v[:-1, :-1] + v[:-1, 1:] + v[1:, :-1] + v[1:, 1:] for v in fields)
+    seen = expected > max(faint, richest * expected.max())
+    whole, promised = found.sum() / 4, np.minimum(expected[seen], cap).sum() / 4
+    if promised < cap:
+        return min(cap, whole), min(cap, expected.sum() / 4), whole
+    return np.clip(found[seen], -cap, cap).sum() / 4, promised, whole
+
+
 # -- rendering (rtreg.kernels.render) --------------------------------------------------------------------------------
 
 

@@ -6,7 +6,7 @@ binned data: the answer only has to start a Gauss-Newton fit.
 
 The score of a shift is its gain in log-likelihood over "nothing of the reference is there", ``-n log(1 - r²)``: for
 pure noise it is chi-squared with one degree of freedom, so a wrong peak's probability follows from it; and it does
-not fall for the high correlations of tiny overlaps.
+not fall for the high correlations of tiny overlaps. Which of the peaks is the place is for a `Jury` to say.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 import rtreg.fft as fft
+from rtreg.estimators.jury import Case, Jury
 from rtreg.kernels import peak, spectrum
 
 Image = npt.NDArray[Any]
@@ -37,6 +38,7 @@ class Peak:
     dx: float = math.nan
     score: float = 0.0
     contrast: float = math.nan
+    present: float = math.nan  # of what the reference promises there, the part that the frame shows
     at_edge: bool = False
 
 
@@ -54,7 +56,8 @@ class Searcher:
     smallest : int
         Bin while the shorter side stays at or above this many pixels.
     contrast : bool
-        Whether to look for a second peak; without, `Peak.contrast` is NaN and a search for one frame alone is cheaper.
+        Whether to weigh the highest peak against others; without, `Peak.contrast` and `Peak.present` are NaN and a
+        search for one frame alone is cheaper.
     circular : bool
         What leaves the frame on one side comes back on the other.
 
@@ -100,7 +103,12 @@ class Searcher:
         self._maps = np.empty_like(self._overlap)
         self._explained = np.empty_like(self._overlap[0])
         self._vertex = np.zeros(3)
-        self._radius = self._footprint(w, r, shape) if contrast else None
+        self._jury: Jury | None = None
+        if contrast:
+            radius = self._footprint(w, r, shape)
+            spectrum.bin_down(reference, self.bin, r)  # that which has no weight shines into what has
+            r -= np.float32(np.average(r, weights=w))
+            self._jury = Jury(r, w, radius, SATURATED_R2)
         self.peak = Peak()
 
     def search(self, work: Image) -> Peak:
@@ -108,39 +116,54 @@ class Searcher:
         spectrum.bin_down(work, self.bin, self._frame)
         self._explain(self._frame)
         values, found = self._explained, self.peak
-        j, i = peak.highest(values)
-        peak.refine(values, j, i, self._vertex)
-        oy, ox, r2 = self._vertex.tolist()
+        found.contrast = found.present = math.nan
+        cases = self._jury.weigh(values, self._frame) if self._jury else []
+        if cases:
+            best = self._decide(cases)
+            j, i, oy, ox = best.j, best.i, best.oy, best.ox
+        else:
+            j, i = peak.highest(values)
+            peak.refine(values, j, i, self._vertex)
+            oy, ox, r2 = self._vertex.tolist()
+            found.score = self._score(j, i, r2)
         found.dy = (j - self._half[0] + oy) * self.bin
         found.dx = (i - self._half[1] + ox) * self.bin
-        found.score = self._score(j, i, r2)
         found.at_edge = not (0 < j < values.shape[0] - 1 and 0 < i < values.shape[1] - 1)
-        found.contrast = math.nan
-        if self._radius is not None:
-            found.contrast = self._contrast(j, i, self._radius)
         return found
 
-    def _contrast(self, j: int, i: int, radius: tuple[float, float]) -> float:
-        """Best over second-best score; `inf` when there is no other peak."""
-        values = self._explained
-        j2, i2 = peak.second(values, j, i, *radius)
-        if j2 < 0 or not values[j2, i2] > 0.0:
-            return math.inf
-        peak.refine(values, j2, i2, self._vertex)
-        second = self._score(j2, i2, self._vertex[2])
-        if second < DETECTION:
-            return self.peak.score / max(second, 1e-30)
-        # a real peak: that fewer pixels are common there does not make it a worse match; that less of the reference's
-        # structure is on each of them does: one star of three, the others out of the frame
-        (n, variance), (n2, variance2) = self._common(j, i), self._common(j2, i2)
-        fewer = max(1.0, n / n2)
-        poorer = max(1.0, variance / variance2) if variance2 > 0.0 else math.inf
-        return self.peak.score / second * poorer / fewer
+    def _decide(self, cases: list[Case]) -> Case:
+        """The one with the best evidence; how far it is ahead of the others, and how much of it is there."""
+        scores = [self._score_of(case) for case in cases]
+        first = max(range(len(cases)), key=lambda k: (scores[k] >= DETECTION, cases[k].gain))
+        best, found = cases[first], self.peak
+        found.score = scores[first]
+        found.present = best.gain / best.promised if best.promised > 0.0 else 0.0
+        others = [
+            self._contrast(best, case) if score >= DETECTION else found.score / max(score, 1e-30)
+            for case, score in zip(cases, scores, strict=True)
+            if case is not best
+        ]
+        found.contrast = min(others, default=math.inf)
+        return best
 
-    def _common(self, j: int, i: int) -> tuple[float, float]:
-        """Weight of the pixels common at a shift, and the reference's variance over them."""
-        n, first, square = self._overlap[:, j, i].tolist()
-        return n, square / n - (first / n) ** 2
+    def _contrast(self, best: Case, other: Case) -> float:
+        """How much better the best of two real peaks is."""
+        if other.gain <= 0.0:
+            return math.inf  # what is not there speaks against it
+        # fewer pixels that are common do not make it a worse match: what is there, beyond the half that any match has,
+        # may be on the others; unless less of the reference's structure is on each pixel: one star of three
+        fewer = self._common(best) / self._common(other)
+        poorer = other.promised / best.promised * fewer
+        likely = max(0.0, 2.0 * other.gain / other.promised - 1.0)
+        more = max(0.0, fewer * min(1.0, poorer) - 1.0)
+        return best.gain / other.gain / (1.0 + min(1.0, likely) * more)
+
+    def _common(self, case: Case) -> float:
+        """Weight of the pixels common there."""
+        return float(self._overlap[0, case.j, case.i])
+
+    def _score_of(self, case: Case) -> float:
+        return max(self._score(case.j, case.i, case.explained), case.whole)
 
     def _score(self, j: int, i: int, r2: float) -> float:
         n = self._count * float(self._overlap[0, j, i])

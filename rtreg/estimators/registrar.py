@@ -36,12 +36,13 @@ SMALLEST_SCALE_SNR = 5.0  # photometric scale over its sigma
 LARGEST_SIGMA = 1.0  # px: a wider error bar than the linear model can speak of
 SMALLEST_CONTRAST = 1.5
 SCALE_CHANGE = 2.0  # of the photometric scale since the last good answer: beyond, it may be another star's
-CONTRAST_OF_ANOTHER_SCALE = 8.0  # by which a match must stand out all the same; wrong ones were seen up to 7.6
+CONTRAST_OF_ANOTHER_SCALE = 8.0  # by which a match must stand out all the same
 CONFIRMATIONS = 3  # searches that must agree on a place far from the last good one: one frame alone may be corrupt
 TRACK_REACH = 4.0  # px: Gauss-Newton finds its way back from here on content of FWHM >= 3 px
 MISFIT_GROWTH = 3.0  # chi²/dof over that of the last acquisition: the tracked answer is another place
 UNEXPLAINED = 0.01  # of the structure: less than that is interpolation error at high signal, no misfit
 LARGEST_STRUCTURE_LEFT = 0.25  # of a frame's variance: with more than that unexplained it is another scene
+LEAST_PRESENT = 0.3  # of what the reference promises where a search ended
 LEAST_INFORMATION = 0.3  # of the gradient energy that is signal, not the reference's noise
 
 
@@ -506,6 +507,8 @@ class Registrar:
         another = change > SCALE_CHANGE or change < 1.0 / SCALE_CHANGE
         if found.contrast < (CONTRAST_OF_ANOTHER_SCALE if another else SMALLEST_CONTRAST):
             flags |= Verdict.AMBIGUOUS
+        if found.present < LEAST_PRESENT:
+            flags |= Verdict.AMBIGUOUS  # something else that is bright in this place would look so
         if found.at_edge or not fit.in_range:
             flags |= Verdict.OUT_OF_RANGE  # the true peak may lie beyond
         if self._tracker.information_left < LEAST_INFORMATION:

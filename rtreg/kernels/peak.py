@@ -1,4 +1,4 @@
-"""Peaks of a map of explained fractions: the best, the second best outside its footprint, and their sub-pixel place."""
+"""Peaks of a map of explained fractions: the best, its rivals outside its footprint, and their sub-pixel place."""
 
 from __future__ import annotations
 
@@ -72,31 +72,61 @@ def highest(values: Array) -> tuple[int, int]:
 
 
 @jit
-def second(values: Array, j0: int, i0: int, radius_y: Scalar, radius_x: Scalar) -> tuple[int, int]:
-    """Index of the highest local maximum outside the ellipse about (j0, i0); (-1, -1) when there is none.
+def rivals(values: Array, radius_y: Scalar, radius_x: Scalar, heights: Array, out: Array) -> int:
+    """Places (j, i) of the highest local maxima above 0, none within the ellipse about a higher one, best first.
 
-    A local maximum is no lower than its neighbours; on the map's border those that exist count.
+    A local maximum is no lower than its neighbours; on the map's border those that exist count. Of equals the first
+    comes first.
+
+    Parameters
+    ----------
+    heights : (n,) float64
+        Scratch: only the n highest maxima are looked at.
+    out : (n, 2) int64
+
+    Returns
+    -------
+    How many were found; the rest of `out` is undefined.
     """
     ny, nx = values.shape
-    best = -np.inf
-    bj = -1
-    bi = -1
+    room = heights.size
+    found = 0
+    floor = np.float64(0.0)
     for j in range(ny):
-        v = (j - j0) / radius_y
+        row = values[j]
         for i in range(nx):
-            c = values[j, i]
-            if not c > best:
-                continue
-            u = (i - i0) / radius_x
-            if u * u + v * v <= 1.0:
+            c = row[i]
+            if not c > floor:
                 continue
             peak = True
             for b in range(max(0, j - 1), min(ny, j + 2)):
                 for a in range(max(0, i - 1), min(nx, i + 2)):
                     if values[b, a] > c:
                         peak = False
-            if peak:
-                best = c
-                bj = j
-                bi = i
-    return bj, bi
+            if not peak:
+                continue
+            k = min(found, room - 1)
+            while k > 0 and heights[k - 1] < c:
+                heights[k] = heights[k - 1]
+                out[k, 0] = out[k - 1, 0]
+                out[k, 1] = out[k - 1, 1]
+                k -= 1
+            heights[k] = c
+            out[k, 0] = j
+            out[k, 1] = i
+            found = min(found + 1, room)
+            if found == room:
+                floor = heights[room - 1]
+    kept = 0
+    for k in range(found):
+        apart = True
+        for m in range(kept):
+            v = (out[k, 0] - out[m, 0]) / radius_y
+            u = (out[k, 1] - out[m, 1]) / radius_x
+            if u * u + v * v <= 1.0:
+                apart = False
+        if apart:
+            out[kept, 0] = out[k, 0]
+            out[kept, 1] = out[k, 1]
+            kept += 1
+    return kept

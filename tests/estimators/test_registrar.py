@@ -303,6 +303,24 @@ def test_a_brighter_star_that_comes_into_view_is_not_taken_for_the_references():
         assert not registrar.locked or abs(estimate.dx) < 1.0
 
 
+@pytest.mark.parametrize("size", [128, 256], ids=["as it is", "binned"])
+def test_a_faint_field_is_found_among_brighter_stars_that_come_into_view(size):
+    """From nothing, a quarter of the view away: the brightest star on the reference's brightest is the highest peak."""
+    field = make("stars", (size, size), peak=60.0, background=10.0)
+    noise = NoiseModel(gain=1.0, read_noise=3.0)
+    registrar = Registrar(clean(field), noise=noise, reference_frames=math.inf, method="fft")
+    rng = np.random.default_rng(4)
+    found = 0
+    for _ in range(25):
+        shift = Shift(*rng.uniform(-size / 4, size / 4, 2))
+        mean = field.render(shift).astype(float)
+        estimate = registrar.measure((rng.poisson(mean) + rng.normal(0.0, 3.0, mean.shape)).astype(np.float32))
+        if estimate.ok:
+            found += 1
+            assert math.hypot(estimate.dx - shift.dx, estimate.dy - shift.dy) < 1.0
+    assert found >= 20
+
+
 def test_the_reason_of_a_lost_lock_is_kept(scene):
     registrar = Registrar(clean(scene), noise=NOISE, reference_frames=math.inf)
     registrar.measure(clean(scene))

@@ -95,8 +95,12 @@ def test_refine_at_the_border_stays_on_it():
     np.testing.assert_allclose(out, [0.0, 0.0, 2.0])
 
 
-def test_second_is_the_next_local_maximum_outside_the_footprint():
-    y, x = np.mgrid[:41, :41]
-    values = 10 * np.exp(-((y - 20) ** 2 + (x - 20) ** 2) / 30.0) + 4 * np.exp(-((y - 8) ** 2 + (x - 30) ** 2) / 6.0)
-    assert peak.second(values, 20, 20, 5.0, 5.0) == (8, 30)
-    assert peak.second(10 * np.exp(-((y - 20) ** 2 + (x - 20) ** 2) / 30.0), 20, 20, 5.0, 5.0) == (-1, -1)
+@pytest.mark.parametrize("room", [5, 64])
+def test_rivals_are_the_highest_maxima_apart_from_each_other(room):
+    values = np.random.default_rng(4).normal(size=(23, 31)).astype(np.float32)
+    values[0, 0] = 9.0  # on the border, too
+    values[5, 5] = values[12, 20] = 8.0  # of equals the first
+    heights, out = np.empty(room), np.empty((room, 2), np.int64)
+    count = peak.rivals(values, 4.5, 2.5, heights, out)
+    assert [tuple(place) for place in out[:count]] == naive.rivals(values, 4.5, 2.5, room)
+    assert peak.rivals(-np.ones((4, 5), np.float32), 2.0, 2.0, heights, out) == 0

@@ -25,6 +25,7 @@ SCRATCH = {
     "Tracker": {"_scratch", "_sums", "_state", "_lost", "fit"},
     "Cut": {"image", "bad", "column"},
     "Searcher": {"_frame", "_frame_spectrum", "_squared", "_maps", "_explained", "_vertex", "_table", "_plan", "peak"},
+    "Jury": {"_heights", "_places", "_frame", "_moved", "_lines", "_sums", "_left", "_vertex", "_found"},
     "Group": {"_scratch"},
     "RollingMean": {"_scratch", "_coefficients"},
     "WindowMean": {"_scratch", "_coefficients"},
