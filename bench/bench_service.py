@@ -67,13 +67,14 @@ def endpoint(arguments: list[str], name: str) -> str:
     return found
 
 
-def play(frames: str, size: int, rate: float, missed: Any) -> None:
+def play(frames: str, size: int, rate: float, ready: Any, missed: Any) -> None:
     """The camera's process; `missed` counts the deadlines that it was late for by a whole period."""
     camera = SimulatedCamera(Scene("stars", (size, size), seed=3), Motion(seed=1), Detector(seed=1))
     made = [camera.expose(k / 500)[0] for k in range(MADE // 2)]
     made += made[::-1]
     with FramePublisher(frames, "cam") as publisher:
         quiet()
+        ready.set()
         pacer = Pacer(rate, time.monotonic_ns())
         for frame in itertools.cycle(made):
             left = pacer.deadline - time.monotonic_ns()
@@ -88,10 +89,12 @@ def play(frames: str, size: int, rate: float, missed: Any) -> None:
 def playing(frames: str, size: int, rate: float) -> Iterator[Any]:
     """A camera that publishes there; gives the count of deadlines that it has missed."""
     spawn = multiprocessing.get_context("spawn")
-    missed = spawn.Value("q", 0, lock=False)
-    child = spawn.Process(target=play, args=(frames, size, rate, missed), daemon=True)
+    ready, missed = spawn.Event(), spawn.Value("q", 0, lock=False)
+    child = spawn.Process(target=play, args=(frames, size, rate, ready, missed), daemon=True)
     child.start()
     try:
+        if not ready.wait(60):
+            raise SystemExit("the camera has not begun")
         yield missed
     finally:
         child.terminate()

@@ -24,7 +24,7 @@ from rtreg.estimators.track import Fit, Tracker
 from rtreg.kernels import prepare
 from rtreg.kernels.prepare import Calibration
 from rtreg.noise import NoiseModel
-from rtreg.records import NAN, Covariance, Estimate, Shift, Verdict
+from rtreg.records import NAN, Estimate, Shift, Verdict
 
 Image = npt.NDArray[Any]
 Method = Literal["auto", "centroid", "fft"]
@@ -134,7 +134,7 @@ class Registrar:
         self.max_shift, self.method, self.slack = max_shift, method, slack
         self._calibration = _calibration(self.noise, self.shape)
         self._identity = Calibration()
-        self._robust = robust
+        self._robust, self._noise_known = robust, self.noise.known
         self._begin()
         self._set_reference(pixels, reference_frames, mask, calibrated)
 
@@ -536,7 +536,7 @@ class Registrar:
                 flags=flags or (Verdict.LOW_SNR if fit.in_range else Verdict.OUT_OF_RANGE),
             )  # fmt: skip
         xx, xy, yy, scale_variance = fit.xx, fit.xy, fit.yy, fit.scale_variance
-        if not self.noise.known:
+        if not self._noise_known:
             # the line v = p + q signal has the shape right; the level is this frame's own
             level = max(fit.chi2_dof, self._noise_map.least_level)
             xx, xy, yy, scale_variance = xx * level, xy * level, yy * level, scale_variance * level
@@ -547,12 +547,12 @@ class Registrar:
             flags |= Verdict.LOW_SNR
         if self.max_shift is not None and max(abs(fit.dx), abs(fit.dy)) > self.max_shift:
             flags |= Verdict.OUT_OF_RANGE
-        if not flags:
-            self._start, self._scale = Shift(fit.dx, fit.dy), fit.scale
-        covariance: Covariance = ((xx, xy), (xy, yy))
+        shift = Shift(fit.dx, fit.dy)
+        if flags is Verdict.OK:
+            self._start, self._scale = shift, fit.scale
         return Estimate(
-            shift=Shift(fit.dx, fit.dy),
-            covariance=covariance,
+            shift=shift,
+            covariance=((xx, xy), (xy, yy)),
             chi2_dof=fit.chi2_dof,
             contrast=self._contrast,
             scale=fit.scale,
@@ -574,7 +574,7 @@ class Registrar:
 
     def _learn_noise(self, fit: Fit) -> Fit:
         """Learn from a good fit how noisy pixels are; the fit again, where that changed the weights."""
-        if not self._noise_map.learning:
+        if self._noise_known or not self._noise_map.learning:
             return fit
         exposure = self._exposure
         integer = exposure.pixels.dtype.kind in "iu"

@@ -226,7 +226,9 @@ class Tracker:
         window = self._window_at(dy, dx)
         if window.empty:
             return None
-        cut = yield from self._cut_for(self._grid(window, whole))
+        grid = self._grid(window, whole)
+        yield
+        cut = yield from self._cut_for(grid)
         if cut is not None:
             self._cut, self._cut_at = cut, (dy, dx, whole)
         return cut
@@ -260,6 +262,7 @@ class Tracker:
 
     def _cut_for(self, grid: Grid) -> Pieces[Cut | None]:
         window, templates = grid.window, grid.take(self._templates)
+        yield
         weights = self.weights if grid.whole else grid.cut(self.weights)
         if grid.whole:
             if self._scratch is None:
