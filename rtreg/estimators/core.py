@@ -46,9 +46,9 @@ def cores(image: Image, good: Image, level: float) -> Pieces[list[Core]]:
         if seen.flat[seed]:
             continue
         ys, xs = _connected(good, seen, *divmod(seed, image.shape[1]))
+        yield
         if len(ys) > LARGEST:
             continue
-        yield
         core = _foretold(image, good, np.array(ys), np.array(xs), level)
         if core is not None:
             found.append(core)

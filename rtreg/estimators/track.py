@@ -210,7 +210,9 @@ class Tracker:
         templates = yield from self._spline.templates(extra)
         yield
         products = np.array([float(np.vdot(drawn[k], templates[k])) for k in (0, 2, 3)])
+        yield
         self._noise_in_normal = share * np.array(noise_filter.moments(2)) + products / total
+        yield
         self._noise_in_spread = share**2 * np.array(noise_filter.moments(4)) * squares / total
 
     def prepare_for(self, dy: float, dx: float, *, whole: bool = False) -> Cut | None:

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtreg import fft
-from rtreg.estimators.pieces import Pieces
+from rtreg.estimators.pieces import Pieces, at_once
 from rtreg.estimators.spline import Spline
 from rtreg.kernels import box
 
@@ -39,6 +39,7 @@ ALL_POWER = 1e30  # a scene with that at every frequency is not filtered
 CLEAN = 0.7  # of the energy of slopes must be scene for a variance that can be believed
 LITTLE = 0.02  # of the energy of slopes: so much noise, or so much left out, is not worth a filter
 NEARLY = 1.02  # times the variance: weights by place alone are cheaper, and may be that much worse
+BANDS = 8  # of a transform, each done by itself
 PROBE = 0.02  # of a perturbation: small enough for first order
 
 
@@ -56,24 +57,26 @@ def filter_for(templates: Image, weights: Image, frames: float, spline: Spline) 
     spline : Spline
         That slopes are taken with.
     """
-    unfiltered = NoiseFilter(weights, frames, spline, UNFILTERED)
-    unfiltered.take(templates)
+    unfiltered = yield from NoiseFilter.built(weights, frames, spline, UNFILTERED)
     yield
-    if unfiltered.suffices():
+    yield from unfiltered.take(templates)
+    yield
+    if (yield from unfiltered.suffices()):
         return unfiltered
     filtered, keep = None, np.ones(weights.shape, np.float32)
     for _ in range(ROUNDS):
         yield
-        spectrum = _excess_power(templates[0], weights, keep, 1.0 / (1.0 + frames))
+        spectrum = yield from _excess_power(templates[0], weights, keep, 1.0 / (1.0 + frames))
         if not spectrum.power.any():
             break
         yield
-        filtered = NoiseFilter(weights, frames, spline, spectrum)
+        filtered = yield from NoiseFilter.built(weights, frames, spline, spectrum)
         yield
         smooth = filtered.smooth(templates[0])
         yield
         smooth = yield from spline.templates(smooth)
-        filtered.take(smooth)
+        yield
+        yield from filtered.take(smooth)
         keep = filtered.keep
     if filtered is None:
         return None
@@ -111,6 +114,16 @@ class NoiseFilter:
     keep: Image
 
     def __init__(self, weights: Image, frames: float, spline: Spline, spectrum: Spectrum) -> None:
+        at_once(self._build(weights, frames, spline, spectrum))
+
+    @classmethod
+    def built(cls, weights: Image, frames: float, spline: Spline, spectrum: Spectrum) -> Pieces[NoiseFilter]:
+        """What the constructor makes, in pieces."""
+        made = cls.__new__(cls)
+        yield from made._build(weights, frames, spline, spectrum)
+        return made
+
+    def _build(self, weights: Image, frames: float, spline: Spline, spectrum: Spectrum) -> Pieces[None]:
         self.shape, self._weights, self._spline = weights.shape, weights, spline
         self.local = spectrum is UNFILTERED
         self._padded = tuple(fft.next_fast_len(n + 2 * PAD) for n in self.shape)
@@ -118,23 +131,29 @@ class NoiseFilter:
         self._noise = 1.0 / (1.0 + frames)
         self._beside = self._noise * (1.0 - self._noise)  # N_f N_r / (N_f + N_r)
         radii, self._slopes = _waves((self._padded[0], self._padded[1]), spline)
+        yield
         scene = np.interp(radii, spectrum.radii, spectrum.power)
+        yield
         self._power = scene / np.maximum(scene + self._beside, 1e-30)
         self._wiener = (scene / (scene + self._noise)).astype(np.float32)
+        yield
         self._half = np.sqrt(self._power).astype(np.float32)
+        yield
         # energy of the slopes of white noise of variance 1, and of its mean over the window the relative variance
         self._energy = sum(self.moments(2)[1:])
+        yield
         area = 2.0 * self._mean(np.square(self._power * sum(self._slopes))) / self._energy**2
         self._scatter = area / (area + WINDOW)
 
-    def take(self, templates: Image) -> None:
+    def take(self, templates: Image) -> Pieces[None]:
         """Look at the templates (4, ny, nx) of the smoothed reference."""
         self._seen = templates
-        self.keep = self._places(templates)
+        self.keep = yield from self._places(templates)
 
-    def suffices(self) -> bool:
+    def suffices(self) -> Pieces[bool]:
         """Whether what is kept has hardly any noise in it, and what is not kept hardly anything else."""
         energy = self._weights * (np.square(self._seen[2]) + np.square(self._seen[3]))
+        yield
         noise, count = self._noise * self._energy, np.count_nonzero(self._weights)
         total, places = float(np.sum(energy, dtype=np.float64)), float(np.sum(self.keep, dtype=np.float64))
         kept = float(np.vdot(self.keep, energy))
@@ -185,17 +204,24 @@ class NoiseFilter:
             return image
         return self._apply(np.pad(image, PAD), self._half)
 
-    def _places(self, templates: Image) -> Image:
+    def _places(self, templates: Image) -> Pieces[Image]:
         """How much of the slopes is scene, by place."""
         energy = self._weights * (np.square(templates[2]) + np.square(templates[3]))
-        energy = _smoothed(energy)
+        yield
+        energy = yield from _smoothed(energy)
         used = self._weights > 0.0
-        energy /= np.maximum(_smoothed(used), 1e-6)
-        mean, variance = float(np.mean(energy, where=used)), float(np.var(energy, where=used))
+        yield
+        energy /= np.maximum((yield from _smoothed(used)), 1e-6)
+        yield
+        mean = float(np.mean(energy, where=used))
+        yield
+        variance = float(np.var(energy, where=used))
+        yield
         # of a scene that is the same everywhere the energy scatters, too: that much of its variation says nothing
         sparse = max(0.0, 1.0 - self._scatter * mean**2 / max(variance, 1e-30))
         noise, beside = self._noise * self._energy, self._beside * self._energy
         here, anywhere = np.maximum(energy - (1.0 + EXCESS) * noise, 0.0), max(mean - noise, 0.0)
+        yield
         keep = sparse * here / (here + beside) + (1.0 - sparse) * anywhere / (anywhere + beside)
         return np.where(used, keep, np.float32(0.0)).astype(np.float32)
 
@@ -205,9 +231,15 @@ class NoiseFilter:
 
     def drawn(self, extra: Image) -> Pieces[Image]:
         """How the `instruments` change with the places that more noise, `extra` (ny, nx), would make them look at."""
-        more = yield from self._spline.templates(self.smooth(extra))
+        smooth = self.smooth(extra)
         yield
-        moved = self._places(self._seen + np.float32(PROBE) * more)
+        more = yield from self._spline.templates(smooth)
+        for layer, seen in zip(more, self._seen, strict=True):
+            yield
+            layer *= np.float32(PROBE)
+            layer += seen
+        yield
+        moved = yield from self._places(more)
         return (yield from self._weighted((moved - self.keep) / np.float32(PROBE)))
 
     def _weighted(self, keep: Image) -> Pieces[Image]:
@@ -232,10 +264,11 @@ class NoiseFilter:
         return plan.inverse()[PAD : PAD + self.shape[0], PAD : PAD + self.shape[1]].copy()
 
 
-def _smoothed(image: Image) -> Image:
+def _smoothed(image: Image) -> Pieces[Image]:
     """Means over boxes, twice; what lies past the border counts as 0."""
     once, twice = np.empty(image.shape, np.float32), np.empty(image.shape, np.float32)
     box.box_sum(image, REACH, once)
+    yield
     box.box_sum(once, REACH, twice)
     return np.asarray(twice / np.float32((2 * REACH + 1) ** 4))
 
@@ -248,20 +281,27 @@ def _waves(shape: tuple[int, int], spline: Spline) -> tuple[Image, tuple[Image, 
     return np.hypot(rows, columns), (along_y, along_x)
 
 
-def _excess_power(reference: Image, weights: Image, keep: Image, noise: float) -> Spectrum:
+def _excess_power(reference: Image, weights: Image, keep: Image, noise: float) -> Pieces[Spectrum]:
     """Power of what `keep` keeps of the scene, in units of that of `noise` and one: falling, 0 past the noise."""
     ny, nx = reference.shape
     taper = np.outer(_taper(ny), _taper(nx)) * keep
+    yield
     squared = np.square(taper) * (weights > 0.0)
     used = float(np.sum(squared))
     if not used > 0.0:
         return Spectrum(np.zeros(1), np.zeros(1))
     independent = used**2 / float(np.sum(np.square(squared))) / squared.size  # of the waves of a windowed image
+    yield
     seen = np.sqrt(weights) * reference * taper
-    power = np.abs(np.fft.rfft2(seen)) ** 2 / used
+    yield
+    spectrum = yield from _transform(seen)
+    yield
+    power = np.abs(spectrum) ** 2 / used
     width = 1.0 / min(ny, nx)
-    ring = np.rint(np.hypot(np.fft.fftfreq(ny)[:, None], np.fft.rfftfreq(nx)[None, :]) / width).astype(int).ravel()
+    yield
+    ring = _rings((ny, nx))
     counts: Image = np.bincount(ring).astype(float)
+    yield
     sums: Image = np.bincount(ring, power.ravel())
     counts[0] = sums[0] = 0.0  # the level says nothing about shifts
     box = np.ones(SMOOTHED_BINS)
@@ -275,6 +315,30 @@ def _excess_power(reference: Image, weights: Image, keep: Image, noise: float) -
         excess[:] = 0.0
     falling = np.maximum.accumulate(excess[::-1])[::-1]
     return Spectrum(np.arange(falling.size) * width, falling)
+
+
+@functools.cache
+def _rings(shape: tuple[int, int]) -> Image:
+    """Which ring of waves, in steps of the lowest, each of half a plane of them belongs to; flat."""
+    radii = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])[None, :])
+    return np.asarray(np.rint(radii * min(shape)).astype(int).ravel())
+
+
+def _bands(n: int) -> list[slice]:
+    size = -(-n // BANDS)
+    return [slice(start, start + size) for start in range(0, n, size)]
+
+
+def _transform(image: Image) -> Pieces[Image]:
+    """`np.fft.rfft2`, some lines at a time."""
+    out = np.empty((image.shape[0], image.shape[1] // 2 + 1), complex)
+    for rows in _bands(out.shape[0]):
+        out[rows] = np.fft.rfft(image[rows], axis=1)
+        yield
+    for columns in _bands(out.shape[1]):
+        out[:, columns] = np.fft.fft(out[:, columns], axis=0)
+        yield
+    return out
 
 
 def _taper(n: int) -> Image:
