@@ -17,7 +17,6 @@ from rtreg.kernels import evidence, peak
 
 Image = npt.NDArray[Any]
 
-TILE = 4  # binned px: two of them hold a star with its wings
 CANDIDATES = 16  # peaks that are weighed
 MAXIMA = 64  # that are looked at, before those near a higher one are left out
 CAP = 36.0  # chi²: six sigma; of one detail
@@ -64,8 +63,9 @@ class Jury:
         self._radius = radius
         self._heights, self._places = np.empty(MAXIMA), np.empty((MAXIMA, 2), np.int64)
         self._frame, self._moved = np.empty_like(reference), np.empty_like(reference)
-        self._lines = np.empty((evidence.SUMS, nx), np.float32)
-        self._sums = np.empty((evidence.SUMS, -(-ny // TILE), -(-nx // TILE)))
+        tiles = -(-ny // evidence.TILE), -(-nx // evidence.TILE)
+        self._lines = np.empty((evidence.SUMS, evidence.TILE * tiles[1]), np.float32)
+        self._sums = np.empty((evidence.SUMS, *tiles))
         self._left = np.empty(self._sums[0].size)
         self._vertex, self._found = np.empty(3), np.empty(3)
 
@@ -81,6 +81,6 @@ class Jury:
         oy, ox, explained = self._vertex.tolist()
         evidence.move(self._reference, oy, ox, self._moved)
         dy, dx = j - values.shape[0] // 2, i - values.shape[1] // 2
-        evidence.tiles(self._moved, self._weights, self._frame, mean, dy, dx, TILE, self._lines, self._sums)
+        evidence.tiles(self._moved, self._weights, self._frame, mean, dy, dx, self._lines, self._sums)
         evidence.gain(self._sums, self._own_noise, self._least, KEPT_NOISE, FAINT, CAP, self._left, self._found)
         return Case(j, i, explained, oy, ox, *self._found.tolist())

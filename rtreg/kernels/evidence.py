@@ -9,6 +9,7 @@ import numpy as np
 from rtreg.kernels._jit import Array, Scalar, jit
 
 SUMS = 6
+TILE = 4  # px: two of them hold a star with its wings
 RICHEST = 1e-2  # of what the richest field promises: less may be its wings, or the ringing of a filter round it
 
 
@@ -45,7 +46,7 @@ def move(image: Array, dy: Scalar, dx: Scalar, out: Array) -> None:
 
 @jit
 def tiles(
-    reference: Array, weights: Array, frame: Array, mean: Scalar, dy: int, dx: int, size: int, lines: Array, out: Array
+    reference: Array, weights: Array, frame: Array, mean: Scalar, dy: int, dx: int, lines: Array, out: Array
 ) -> None:
     """Sums over the pixels of each tile of the reference that a frame moved by whole pixels also has.
 
@@ -56,9 +57,7 @@ def tiles(
         Taken from the frame: the sums lose no digits to its level.
     dy, dx : int
         Reference pixel p is seen by frame pixel ``p + d``.
-    size : int
-        Of a tile, px.
-    lines : (SUMS, nx) float32
+    lines : (SUMS, TILE * tiles across) float32
         Scratch: sums of a row of tiles, column by column.
     out : (SUMS, tiles down, tiles across) float64
         ``sum w``, ``sum w R``, ``sum w I``, ``sum w R I``, ``sum w R²`` and ``sum w I²``.
@@ -66,27 +65,32 @@ def tiles(
     ny, nx = reference.shape
     first, last = max(0, -dx), nx - max(0, dx)
     level = np.float32(mean)
-    count, of_r, of_i, cross, square_r, square_i = lines[0], lines[1], lines[2], lines[3], lines[4], lines[5]
-    out[:, :, :] = 0.0
-    for top in range(0, ny, size):
-        lines[:, :] = 0.0
-        for y in range(max(top, -dy), min(top + size, ny - max(0, dy))):
+    count, of_r, of_i = lines[0, first:last], lines[1, first:last], lines[2, first:last]
+    cross, square_r, square_i = lines[3, first:last], lines[4, first:last], lines[5, first:last]
+    for top in range(0, ny, TILE):
+        for k in range(SUMS):
+            line = lines[k]
+            for x in range(line.size):
+                line[x] = 0.0
+        for y in range(max(top, -dy), min(top + TILE, ny - max(0, dy))):
             r = reference[y, first:last]
             w = weights[y, first:last]
             i = frame[y + dy, first + dx : last + dx]
+            # two sums a loop: with more, too many arrays might overlap for the compiler to use vectors
             for x in range(r.size):
-                value = i[x] - level
-                wr = w[x] * r[x]
-                wi = w[x] * value
                 count[x] += w[x]
-                of_r[x] += wr
-                of_i[x] += wi
-                cross[x] += wr * value
-                square_r[x] += wr * r[x]
-                square_i[x] += wi * value
+                of_r[x] += w[x] * r[x]
+            for x in range(r.size):
+                square_r[x] += w[x] * r[x] * r[x]
+                of_i[x] += w[x] * (i[x] - level)
+            for x in range(r.size):
+                wi = w[x] * (i[x] - level)
+                cross[x] += wi * r[x]
+                square_i[x] += wi * (i[x] - level)
         for k in range(SUMS):
-            for x in range(last - first):
-                out[k, top // size, (first + x) // size] += lines[k, x]
+            line, target = lines[k], out[k, top // TILE]
+            for x in range(target.size):
+                target[x] = (line[4 * x] + line[4 * x + 1]) + (line[4 * x + 2] + line[4 * x + 3])
 
 
 @jit

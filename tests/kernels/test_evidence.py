@@ -22,11 +22,10 @@ def gain(sums, **changed):
     return out
 
 
-def sums_of(reference, weights, frame, dy=0, dx=0, size=4):
-    ny, nx = reference.shape
-    out = np.empty((evidence.SUMS, -(-ny // size), -(-nx // size)))
-    lines = np.empty((evidence.SUMS, nx), np.float32)
-    evidence.tiles(reference, weights, frame, 0.25, dy, dx, size, lines, out)
+def sums_of(reference, weights, frame, dy=0, dx=0):
+    tiles = [-(-n // evidence.TILE) for n in reference.shape]
+    out, lines = np.empty((evidence.SUMS, *tiles)), np.empty((evidence.SUMS, evidence.TILE * tiles[1]), np.float32)
+    evidence.tiles(reference, weights, frame, 0.25, dy, dx, lines, out)
     return out
 
 
@@ -49,7 +48,7 @@ def test_move_is_a_straight_line_between_pixels(shift):
 def test_tiles_sum_what_is_common(shift):
     reference, weights, frame = images()
     weights = np.abs(weights)
-    expected = naive.tile_sums(reference, weights, frame, 0.25, *shift, 4)
+    expected = naive.tile_sums(reference, weights, frame, 0.25, *shift, evidence.TILE)
     np.testing.assert_allclose(sums_of(reference, weights, frame, *shift), expected, atol=2e-5)
 
 
