@@ -212,12 +212,16 @@ def wrong_locks(book: Book) -> str:
     ]
     return (
         "\n## Wrong locks\n\nEvery frame is searched for from nothing at the faintest level, moved by up to a quarter "
-        "of the view; 256² is searched binned by two. An answer more than 2 px off that carries no flag is wrong. No "
+        "of the view; 256² is searched binned by two, and of the moon has every pixel. An answer more than 2 px off that carries no flag is wrong. No "
         "wrong one in n frames means a probability below 3/n, at 95 % confidence. The gate refuses contrasts below "
         "1.5. What the table does not show, since every frame of it is the first: after a good answer a match whose "
         "photometric scale has changed by more than 2 needs a contrast of 8, and a place far from the last good one "
-        "is confirmed by three searches before it is a lock. Wrong ones are a brighter star that comes into view and "
-        "is taken for the reference's, at 2 to 6 times its scale.\n\n" + table(heads, rows)
+        "is confirmed by three searches before it is a lock.\n\nIn the fields of stars, brighter ones come into view: "
+        "that on one of the reference's is the highest peak of the search. No detail of the picture counts for more "
+        "than a detection, and those that the reference promises and the frame does not show count against; so the "
+        "place of the whole field is found. A reference of one star has no such details: a star of 20 sigma beside "
+        "one that is five times as bright is refused as ambiguous in one half of the cases, and lost to it in the "
+        "other; a star alone in the frame is taken for the reference's whatever its scale.\n\n" + table(heads, rows)
     )
 
 
