@@ -316,10 +316,10 @@ def main(config: Config, path: Path, *, seconds: float | None = None) -> int:
         Tap(publishers, topics, max_bytes=largest, guard=guard) as tap,
         ControlClient(ends.control, guard=guard) as control,
     ):
-        step_back()
         recorder = Recorder(keeper, watch, backlog, whole, control)
         receiver = Receiver(tap, backlog)
         receiver.start()
+        step_back()  # this thread, which writes; what only receives costs little, and late it would lose messages
         signal.signal(signal.SIGUSR1, lambda *_: setattr(recorder, "marked", True))
         journal.say(f"ready: {config.stream} to {path}, process {os.getpid()}")
         try:

@@ -334,7 +334,7 @@ class Registrar:
             yield
             doubt = yield from fill(work, good)
         yield
-        side = _Side(work, good, doubt, frames)
+        side = _Side(work, good, doubt, float(frames))
         tracker = yield from self._tracker_for(side)
         return side._replace(tracker=tracker)
 

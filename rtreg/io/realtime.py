@@ -85,7 +85,7 @@ class Hangup:
 
 
 def step_back() -> None:
-    """Lower this process's priority: who only watches must not delay what is watched."""
+    """Lower the priority of this thread, and of those it starts: who only watches must not delay what is watched."""
     if hasattr(os, "nice"):
         os.nice(10)
 

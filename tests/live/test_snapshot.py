@@ -106,6 +106,7 @@ def test_restored_engine_gives_the_same_results_at_every_stage(policy, known):
     for _ in range(30):  # collecting, aligning, ready, rolling, anchored
         other = restored(loop.engine, reference=policy)
         assert not list(differences(loop.engine, other))
+        assert checkpoint.pack(loop.engine.snapshot()) == checkpoint.pack(other.snapshot())
         go_on_alike(loop.engine, other, [expose() for _ in range(3)])
     assert loop.engine.status()["state"] == "LOCKED"
 
