@@ -212,7 +212,8 @@ def wrong_locks(book: Book) -> str:
     ]
     return (
         "\n## Wrong locks\n\nEvery frame is searched for from nothing at the faintest level, moved by up to a quarter "
-        "of the view; 256² is searched binned by two, and of the moon has every pixel. An answer more than 2 px off that carries no flag is wrong. No "
+        "of the view; 256² is searched binned by two, and of the moon has every pixel. An answer more than 2 px off "
+        "that carries no flag is wrong. No "
         "wrong one in n frames means a probability below 3/n, at 95 % confidence. The gate refuses contrasts below "
         "1.5. What the table does not show, since every frame of it is the first: after a good answer a match whose "
         "photometric scale has changed by more than 2 needs a contrast of 8, and a place far from the last good one "
