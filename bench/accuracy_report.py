@@ -220,9 +220,9 @@ def wrong_locks(book: Book) -> str:
         "is confirmed by three searches before it is a lock.\n\nIn the fields of stars, brighter ones come into view: "
         "that on one of the reference's is the highest peak of the search. No detail of the picture counts for more "
         "than a detection, and those that the reference promises and the frame does not show count against; so the "
-        "place of the whole field is found. A reference of one star has no such details: a star of 20 sigma beside "
-        "one that is five times as bright is refused as ambiguous in one half of the cases, and lost to it in the "
-        "other; a star alone in the frame is taken for the reference's whatever its scale.\n\n" + table(heads, rows)
+        "place of the whole field is found. A reference of one star has no such details: beside one up to "
+        "a few times as bright it is refused as ambiguous, beside one 20 times as bright it may be lost; a star "
+        "alone in the frame is taken for the reference's whatever its scale.\n\n" + table(heads, rows)
     )
 
 

@@ -243,7 +243,7 @@ def tile_sums(reference, weights, frame, mean, dy, dx, size):
 
 
 def gain(sums, own, least, kept, faint, richest, cap):
-    """Gain by fields of 2 x 2 tiles, what they promised, and the gain of all; see `kernels.evidence.gain`."""
+    """Gain by fields of 2 x 2 tiles, what they promised, the gain of all, and a; see `kernels.evidence.gain`."""
     m, r1, i1, ri, rr, ii = sums
     n = m.sum()
     r, i = r1.sum() / n, i1.sum() / n
@@ -258,8 +258,8 @@ def gain(sums, own, least, kept, faint, richest, cap):
     seen = expected > max(faint, richest * expected.max())
     whole, promised = found.sum() / 4, np.minimum(expected[seen], cap).sum() / 4
     if promised < cap:
-        return min(cap, whole), min(cap, expected.sum() / 4), whole
-    return np.clip(found[seen], -cap, cap).sum() / 4, promised, whole
+        return min(cap, whole), min(cap, expected.sum() / 4), whole, a
+    return np.clip(found[seen], -cap, cap).sum() / 4, promised, whole, a
 
 
 # -- rendering (rtreg.kernels.render) --------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 import rtreg.fft as fft
-from rtreg.estimators.jury import Case, Jury
+from rtreg.estimators.jury import CAP, Case, Jury
 from rtreg.kernels import peak, spectrum
 
 Image = npt.NDArray[Any]
@@ -27,6 +27,8 @@ Image = npt.NDArray[Any]
 WORKING_SIZE = 96  # px: bin while the shorter side stays at or above this
 LARGEST_BIN = 4  # structure of FWHM 3 px survives binning by 4, not by 8
 DETECTION = 36.0  # search score, chi-squared of 1 degree: noise reaches 6 sigma once in 10^9 positions
+FILLED = 4.0  # tiles, by one star
+SAME_BRIGHTNESS = 0.35  # log of a scale: so far whole pixels and noise may be off
 SATURATED_R2 = 0.98  # whole-pixel samples know no better: above it rounding would decide between equal peaks
 
 
@@ -156,7 +158,11 @@ class Searcher:
         poorer = other.promised / best.promised * fewer
         likely = max(0.0, 2.0 * other.gain / other.promised - 1.0)
         more = max(0.0, fewer * min(1.0, poorer) - 1.0)
-        return best.gain / other.gain / (1.0 + min(1.0, likely) * more)
+        # one bright star may fill four tiles, a fainter one but one: what brightness it had is left to tell them apart
+        nearer = max(abs(math.log(other.scale)), SAME_BRIGHTNESS)
+        lone = best.gain <= FILLED * CAP and abs(math.log(best.scale)) > nearer
+        gain = min(best.gain, CAP) if lone else best.gain
+        return gain / other.gain / (1.0 + min(1.0, likely) * more)
 
     def _common(self, case: Case) -> float:
         """Weight of the pixels common there."""

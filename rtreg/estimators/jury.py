@@ -27,7 +27,8 @@ KEPT_NOISE, LOST_NOISE = 0.1406, 0.6406  # of the variance of white noise, in wh
 class Case(NamedTuple):
     """A peak at (j, i) of the map; its vertex, from there, and the explained fraction at it; and the evidence.
 
-    That is, in chi²: the gain, detail by detail; what the reference promised; and the gain as a whole.
+    That is, in chi²: the gain, detail by detail; what the reference promised; and the gain as a whole. `scale` is the
+    frame's brightness over the reference's.
     """
 
     j: int
@@ -38,6 +39,7 @@ class Case(NamedTuple):
     gain: float
     promised: float
     whole: float
+    scale: float
 
 
 class Jury:
@@ -67,7 +69,7 @@ class Jury:
         self._lines = np.empty((evidence.SUMS, evidence.TILE * tiles[1]), np.float32)
         self._sums = np.empty((evidence.SUMS, *tiles))
         self._left = np.empty(self._sums[0].size)
-        self._vertex, self._found = np.empty(3), np.empty(3)
+        self._vertex, self._found = np.empty(3), np.empty(4)
 
     def weigh(self, values: Image, frame: Image) -> list[Case]:
         """The highest peaks of the map of explained fractions `values`, best first, for a frame."""

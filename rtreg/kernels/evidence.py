@@ -116,8 +116,8 @@ def gain(
         Fields that promise less, in chi² or as a fraction of what the richest promises times the cap, are not judged.
     left : (ny * nx,) float64
         Scratch.
-    out : (3,) float64
-        The gain, what was promised, and the gain of all tiles as one without a cap.
+    out : (4,) float64
+        The gain, what was promised, the gain of all tiles as one without a cap, and a.
     """
     out[:] = 0.0
     n = sums[0].sum()
@@ -168,3 +168,4 @@ def gain(
     out[0] = seen if apart else min(cap, everything)
     out[1] = promised if apart else min(cap, all_promised)
     out[2] = everything
+    out[3] = a

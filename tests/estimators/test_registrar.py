@@ -321,6 +321,18 @@ def test_a_faint_field_is_found_among_brighter_stars_that_come_into_view(size):
     assert found >= 20
 
 
+@pytest.mark.parametrize("own", [40.0, 600.0])
+@pytest.mark.parametrize("times", [1.0, 3.0])
+def test_two_stars_of_which_either_may_be_the_only_one_of_the_reference_are_ambiguous(own, times):
+    y, x = np.mgrid[:96, :96]
+    star, other = (np.exp(-((x - c) ** 2 + (y - c) ** 2) / 3.25) for c in (56.0, 30.0))
+    noise, rng = NoiseModel(gain=1.0, read_noise=3.0), np.random.default_rng(3)
+    mean = 20.0 + own * (star + times * other)
+    for _ in range(5):
+        frame = (rng.poisson(mean) + rng.normal(0.0, 3.0, mean.shape)).astype(np.float32)
+        assert not register(20.0 + own * star, frame, noise=noise, reference_frames=math.inf).ok
+
+
 def test_the_reason_of_a_lost_lock_is_kept(scene):
     registrar = Registrar(clean(scene), noise=NOISE, reference_frames=math.inf)
     registrar.measure(clean(scene))

@@ -16,7 +16,7 @@ def images(shape=(21, 26), count=3):
 
 
 def gain(sums, **changed):
-    rules, out = RULES | changed, np.empty(3)
+    rules, out = RULES | changed, np.empty(4)
     left = np.empty(sums[0].size)
     evidence.gain(sums, *(rules[k] for k in ("own", "least", "kept", "faint", "cap")), left, out)
     return out
