@@ -19,6 +19,7 @@ from rtreg.kernels import box
 Image = npt.NDArray[Any]
 
 CROWDED = 4  # bad ones of nine: more than a few dead pixels in a row
+SPARSEST = 4.0  # box about a core, in its pixels
 LARGEST = 400  # px
 FLANK = 2  # px about the core
 FAINTEST = 0.05  # of the flank's brightest: what is fainter may be wings or another star
@@ -47,7 +48,7 @@ def cores(image: Image, good: Image, level: float) -> Pieces[list[Core]]:
             continue
         ys, xs = _connected(good, seen, *divmod(seed, image.shape[1]))
         yield
-        if len(ys) > LARGEST:
+        if len(ys) > LARGEST or not _compact(ys, xs, image.shape):
             continue
         core = _foretold(image, good, np.array(ys), np.array(xs), level)
         if core is not None:
@@ -71,6 +72,13 @@ def _connected(good: Image, seen: Image, y: int, x: int) -> tuple[list[int], lis
                 seen[v, u] = True
                 waiting.append((v, u))
     return ys, xs
+
+
+def _compact(ys: list[int], xs: list[int], shape: tuple[int, ...]) -> bool:
+    """Whether these pixels may be a star's core: no line, and no strip along the border of what there is."""
+    box = (max(ys) - min(ys) + 1) * (max(xs) - min(xs) + 1)
+    inside = min(ys) > 0 and min(xs) > 0 and max(ys) < shape[0] - 1 and max(xs) < shape[1] - 1
+    return inside and box <= SPARSEST * len(ys)
 
 
 def _foretold(image: Image, good: Image, ys: Image, xs: Image, level: float) -> Core | None:

@@ -117,7 +117,7 @@ class NoiseMap:
         detail: Image = reference.astype(np.float64)
         local, use = detail, good
         for axis in (0, 1):
-            detail = np.tensordot(DIFFERENCE, _neighbours(detail, axis), 1)
+            detail = np.sum([c * near for c, near in zip(DIFFERENCE, _neighbours(detail, axis), strict=True)], axis=0)
             local = np.mean(_neighbours(local, axis), axis=0)
             use = np.all(_neighbours(use, axis), axis=0)
         squares, signal = frames * np.square(detail[use]), local[use]

@@ -28,6 +28,7 @@ from rtreg.estimators.grid import Grid, Information, Window, choose_rows, choose
 from rtreg.estimators.noise_map import PixelNoise
 from rtreg.estimators.pieces import Job, Pieces, at_once
 from rtreg.estimators.spline import CUBIC, Spline, kept_noise, sampled
+from rtreg.estimators.sums import dot
 from rtreg.estimators.wiener import NoiseFilter, filter_for
 from rtreg.kernels import box, bspline, follow, gauss_newton, prepare
 
@@ -174,7 +175,7 @@ class Tracker:
             yield
         if self._per_frames == 0.0:
             return weighted
-        energy = min(float(np.vdot(weighted[k], self._templates[k])) for k in (2, 3))
+        energy = min(dot(weighted[k], self._templates[k]) for k in (2, 3))
         noise = self._noise_in_normal[1] * np.count_nonzero(self._felt)
         self.noisy = bool(noise > NOISY_INFORMATION * energy)
         if not self.noisy:
@@ -209,7 +210,7 @@ class Tracker:
         drawn = yield from noise_filter.drawn(extra)
         templates = yield from self._spline.templates(extra)
         yield
-        products = np.array([float(np.vdot(drawn[k], templates[k])) for k in (0, 2, 3)])
+        products = np.array([dot(drawn[k], templates[k]) for k in (0, 2, 3)])
         yield
         self._noise_in_normal = share * np.array(noise_filter.moments(2)) + products / total
         yield
@@ -586,7 +587,8 @@ class Tracker:
         frame = work.copy()
         frame.reshape(-1)[bad] = np.nan
         inverse = np.linalg.inv(cut.normal)
-        lever = np.einsum("ij,iyx,jyx->yx", inverse, self._templates, instruments, optimize=True)
+        rows = (sum(factor * layer for factor, layer in zip(row, instruments, strict=True)) for row in inverse)
+        lever = sum(template * row for template, row in zip(self._templates, rows, strict=True))
         in_frame, in_reference = _overlap(self.shape, near_y, near_x)
         keep = 1.0 - np.clip(lever, 0.0, 1.0 - LEAST_KEPT)
         looked = self._judging > 0.0

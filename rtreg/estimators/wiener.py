@@ -22,6 +22,7 @@ import numpy.typing as npt
 from rtreg import fft
 from rtreg.estimators.pieces import Pieces, at_once
 from rtreg.estimators.spline import Spline
+from rtreg.estimators.sums import dot
 from rtreg.kernels import box
 
 Image = npt.NDArray[Any]
@@ -156,7 +157,7 @@ class NoiseFilter:
         yield
         noise, count = self._noise * self._energy, np.count_nonzero(self._weights)
         total, places = float(np.sum(energy, dtype=np.float64)), float(np.sum(self.keep, dtype=np.float64))
-        kept = float(np.vdot(self.keep, energy))
+        kept = dot(self.keep, energy)
         lost = total - kept - noise * (count - places)
         scatter = 6.0 * noise * math.sqrt(2.0 * count)  # of the energy of pure noise: only what is more is a loss
         return bool(noise * places < LITTLE * kept and lost < LITTLE * kept + scatter)
@@ -168,10 +169,10 @@ class NoiseFilter:
         """
         instruments = yield from self.instruments()
         known = self._weights > 0.0
-        kept, squared = float(np.sum(self.keep, dtype=np.float64)), float(np.vdot(self.keep, self.keep))
+        kept, squared = float(np.sum(self.keep, dtype=np.float64)), dot(self.keep, self.keep)
         total = 0.0
         for k, once, twice in zip((2, 3), self.moments(2)[1:], self.moments(4)[1:], strict=True):
-            product = float(np.vdot(instruments[k], templates[k]))
+            product = dot(instruments[k], templates[k])
             slope = product - self._noise * once * kept
             yield
             spread = np.sum(np.square(instruments[k][known]) / self._weights[known], dtype=np.float64)
