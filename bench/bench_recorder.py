@@ -1,6 +1,6 @@
 """Tracker and recorder side by side: what each loses, what the recorder costs the tracker; and kills at random times.
 
-    python bench/bench_recorder.py [--size 512] [--rate 500] [--seconds 60] [--folder DIR] [--kills 20]
+    python bench/bench_recorder.py [--size 512] [--rate 500] [--seconds 60] [--folder DIR] [--feed tcp] [--kills 20]
 
 This process is the camera: 64 frames made beforehand, to and fro, at absolute deadlines. A tracker runs for the time
 asked, alone and then with a recorder; in the table are its own counters, from when it has made its reference, and its
@@ -45,9 +45,11 @@ def made(size: int) -> list:
 class Rig:
     """A tracker, this process as its camera, and recorders."""
 
-    def __init__(self, size: int, folder: Path) -> None:
+    def __init__(self, size: int, folder: Path, feed: str) -> None:
         self.frames, self.folder = made(size), folder
         ends, self.held = free_endpoints(NAMES)
+        if feed == "shm":
+            ends[0] = f"endpoints.frames=shm://rtreg-bench-{os.getpid()}"
         self.sets = [word for setting in (*ends, f"scene.shape=[{size}, {size}]") for word in ("--set", setting)]
         self.at = dict(end.removeprefix("endpoints.").split("=") for end in ends)
         self.running: list[subprocess.Popen] = []
@@ -186,6 +188,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=500.0)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()))
+    parser.add_argument("--feed", choices=("tcp", "shm"), default="tcp", help="of the frames (default: %(default)s)")
     parser.add_argument("--kills", type=int, default=20)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
@@ -193,7 +196,7 @@ def main() -> None:
         if options.seconds:
             runs = {}
             for title, record in (("tracker alone", None), ("with a recorder", folder / "run.mcap")):
-                rig = Rig(options.size, folder)
+                rig = Rig(options.size, folder, options.feed)
                 try:
                     runs[title] = side_by_side(rig, options.rate, options.seconds, record)
                 finally:
@@ -204,7 +207,7 @@ def main() -> None:
                 size = (folder / "run.mcap").stat().st_size / 2**30
                 print(f"\nrecorded: {recording.counts}, {size:.2f} GiB; {recording.metadata['recorder']}")
         if options.kills:
-            rig = Rig(min(options.size, 128), folder)
+            rig = Rig(min(options.size, 128), folder, options.feed)
             try:
                 kills(rig, min(options.rate, 200.0), options.kills)
             finally:
