@@ -28,13 +28,17 @@ __all__ = [
 
 T = TypeVar("T")
 
+# messages: an event says what each receive brought, so that a recording has to have all of them. A tracker that works
+# off the frames that wait says dozens before libzmq's own thread gets a core; they are small
+RESULTS_WAITING = 512
+
 
 class ResultPublisher(Socket):
     """Corrections and events out, on one socket, so that a subscriber to both sees them in their order."""
 
     def __init__(self, endpoint: str, stream: str, *, guard: Guard = LOCAL) -> None:
         self.stream = wire.stream_name(stream)
-        super().__init__(zmq.PUB, endpoint, bind=True, guard=guard)
+        super().__init__(zmq.PUB, endpoint, bind=True, guard=guard, SNDHWM=RESULTS_WAITING)
 
     def send(self, result: Result, delivery: Delivery) -> None:
         """Publish a correction."""
