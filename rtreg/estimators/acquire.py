@@ -29,6 +29,7 @@ LARGEST_BIN = 4  # structure of FWHM 3 px survives binning by 4, not by 8
 DETECTION = 36.0  # search score, chi-squared of 1 degree: noise reaches 6 sigma once in 10^9 positions
 FILLED = 4.0  # tiles, by one star
 SAME_BRIGHTNESS = 0.35  # log of a scale: so far whole pixels and noise may be off
+MOSTLY = 0.5  # of the squares that are common
 SATURATED_R2 = 0.98  # whole-pixel samples know no better: above it rounding would decide between equal peaks
 
 
@@ -140,8 +141,13 @@ class Searcher:
         best, found = cases[first], self.peak
         found.score = scores[first]
         found.present = best.gain / best.promised if best.promised > 0.0 else 0.0
+        # a bright star whose width is not quite the reference's misses its flanks: details speak against what is plain
+        # to see as a whole
+        plain = best.explained > MOSTLY and best.scale > 0.0 and abs(math.log(best.scale)) < SAME_BRIGHTNESS
+        if plain:
+            found.present = 1.0
         others = [
-            self._contrast(best, case) if score >= DETECTION else found.score / max(score, 1e-30)
+            self._contrast(best, case) if score >= DETECTION and not plain else found.score / max(score, 1e-30)
             for case, score in zip(cases, scores, strict=True)
             if case is not best
         ]

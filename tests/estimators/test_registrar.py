@@ -12,6 +12,7 @@ from scenes import NOISE, clean, make, noisy
 
 import rtreg
 from rtreg import ConfigError, FrameError, NoiseModel, Registrar, Shift, Verdict, register
+from rtreg.live.stacking import smoothed
 from rtreg.simulate import Scene
 
 SHIFT = Shift(1.3, -2.4)
@@ -465,3 +466,17 @@ def test_a_reference_renewed_in_pieces_is_the_same_and_changes_nothing_before(ki
     found, expected = between.measure(frames[3]), at_once.measure(frames[3])
     assert found.shift == pytest.approx(expected.shift, abs=1e-3)  # from different starts, and templates cut for them
     np.testing.assert_allclose(found.covariance, expected.covariance, rtol=0.02, atol=1e-9)
+
+
+@pytest.mark.parametrize("place", [(24.3, 24.1), (20.6, 27.5), (31.2, 15.8)])
+def test_a_bright_star_by_itself_is_found_by_one_noisy_frame_of_it(place):
+    """Smoothed, as the first frame of a reference is, it is wider than the star: its flanks are no absence of it."""
+    rng = np.random.default_rng(4)
+    y, x = np.mgrid[:48, :48]
+    shape = np.exp(-0.5 * ((y - place[0]) ** 2 + (x - place[1]) ** 2) / 1.3**2)
+    frames = [rng.poisson(14_000.0 * shape + 100.0).astype(np.float32) for _ in range(2)]
+    image, frames_in_it = smoothed(frames[0])
+    registrar = Registrar(image, noise=NoiseModel(gain=1.0, read_noise=2.0), reference_frames=frames_in_it)
+    estimate = registrar.measure(frames[1])
+    assert estimate.ok, estimate.flags
+    assert np.hypot(estimate.dx, estimate.dy) < 0.05
