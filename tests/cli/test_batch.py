@@ -51,8 +51,12 @@ def command(folder, frames, out, *more):
 
 
 def start(*words):
+    """The command in a session of its own, as a terminal starts it: a shell's background job would ignore SIGINT."""
     return subprocess.Popen(
-        [sys.executable, "-m", "rtreg", *map(str, words)], stderr=subprocess.PIPE, start_new_session=True
+        [sys.executable, "-m", "rtreg", *map(str, words)],
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
@@ -124,7 +128,7 @@ def test_on_a_dask_cluster(folder, tmp_path):
     quiet = {"stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
     cluster = [subprocess.Popen(scheduler, **quiet)]
     try:
-        until(file.exists)
+        until(lambda: file.exists() and file.read_text().endswith("}"))  # it is not written at once
         cluster.append(subprocess.Popen(worker, **quiet))
         address = json.loads(file.read_text())["address"]
         words = command(folder, "short.npy", tmp_path / "t.csv", "--chunk", "7", "--align", tmp_path / "a.zarr")
