@@ -1,4 +1,4 @@
-"""How wire messages lie in an MCAP file: their channels, and their parts as one blob."""
+"""How wire messages lie in an MCAP file: their channels, and their parts as one blob, the map and then the payload."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgpack
 from rtreg.errors import RecordingError
 from rtreg.io.wire import HEADER_BYTES, Buffer
 
-__all__ = ["KINDS", "PROFILE", "Item", "Kind", "carried_over", "item", "join", "kind_of"]
+__all__ = ["KINDS", "PROFILE", "Item", "Kind", "carried_over", "item", "kind_of"]
 
 Kind = Literal["f", "c", "o", "k", "s", "p"]
 
@@ -39,11 +39,6 @@ class Item(NamedTuple):
     stream: str
     log_ns: int
     parts: list[Buffer]
-
-
-def join(parts: Sequence[Buffer]) -> bytes:
-    """The parts of a message behind its topic, as one blob: the map and, right after it, what else there is."""
-    return b"".join(parts[1:])
 
 
 def carried_over(parts: Sequence[Buffer]) -> list[Buffer]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from isal.isal_zlib import crc32
 from mcap.opcode import Opcode
 from mcap.records import Channel
 
@@ -137,7 +137,7 @@ def _topic_of(data: bytes) -> str:
 def _agrees(data: memoryview, begin: int, end: int) -> bool:
     """Whether the checksum of all records agrees with them; a writer may leave it out, as 0."""
     crc = int.from_bytes(data[begin + PREFIX.size : end], "little")
-    return crc in (0, zlib.crc32(data[:begin]))
+    return crc in (0, crc32(data[:begin]))
 
 
 class _Seqs:

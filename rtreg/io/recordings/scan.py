@@ -10,12 +10,12 @@ from __future__ import annotations
 import io
 import re
 import struct
-import zlib
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 import lz4.frame
 import zstandard
+from isal.isal_zlib import crc32
 from mcap.data_stream import ReadDataStream
 from mcap.exceptions import McapError
 from mcap.opcode import Opcode
@@ -160,7 +160,7 @@ def end_of(data: Buffer) -> int:
     opcode, length, summary, _, crc = FOOTER.unpack_from(data, footer)
     if opcode != Opcode.FOOTER or length != FOOTER.size - PREFIX.size or not len(MAGIC) <= summary <= footer:
         return 0
-    return summary if zlib.crc32(data[summary : footer + FOOTER.size - 4]) == crc else 0
+    return summary if crc32(data[summary : footer + FOOTER.size - 4]) == crc else 0
 
 
 def entries_of(data: Buffer, begin: int) -> int:
@@ -188,7 +188,7 @@ def messages_of(data: Buffer, begin: int, end: int) -> list[Message | Channel]:
     if struct.unpack_from("<Q", data, body - 8)[0] != end - body:
         raise RecordingError("the chunk's content is not as long as it says")
     content = _inflated(name, data[body:end], size)
-    if crc == 0 or zlib.crc32(content) != crc:
+    if crc == 0 or crc32(content) != crc:
         raise RecordingError("the chunk's checksum does not agree")
     chunk = Chunk("", content, stop, start, 0, size)
     return [record for record in breakup_chunk(chunk) if isinstance(record, (Message, Channel))]
@@ -211,7 +211,7 @@ def _inflated(method: str, data: Buffer, size: int) -> bytes:
 def read_attachment(data: Buffer, begin: int, end: int) -> Attachment:
     """The attachment record at `begin`, checked against its checksum; raises one of `UNREADABLE`."""
     (crc,) = struct.unpack_from("<I", data, end - 4)
-    if zlib.crc32(data[begin + PREFIX.size : end - 4]) != crc:
+    if crc32(data[begin + PREFIX.size : end - 4]) != crc:
         raise RecordingError("the attachment's checksum does not agree")
     found: Attachment = Attachment.read(_stream(data, begin, end))
     return found

@@ -8,21 +8,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal, Self
 
-from mcap.writer import CompressionType, Writer
-
 from rtreg.errors import RecordingError
-from rtreg.io.recordings.layout import PROFILE, join
+from rtreg.io.recordings.container import CHUNK_BYTES, METHODS, Container
+from rtreg.io.recordings.layout import PROFILE
 from rtreg.io.wire import Buffer
 
 __all__ = ["CHUNK_BYTES", "Compression", "RecordingWriter"]
 
 Compression = Literal["none", "lz4", "zstd"]
-CHUNK_BYTES: Final = 2**20  # what a kill may cost at most, besides the one frame that fills it
-_METHODS: Final = {
-    "none": CompressionType.NONE,
-    "lz4": CompressionType.LZ4,
-    "zstd": CompressionType.ZSTD,
-}
+MOST_PIECES: Final = 512  # in one call of the system, which takes 1024
 
 
 class _Disk:
@@ -34,33 +28,38 @@ class _Disk:
         self.size = 0
         self.failed = False
 
-    def write(self, data: bytes) -> int:
-        """All of `data`, or OSError and nothing of it: a full disk first takes a part, and only then says no."""
-        view, start = memoryview(data), self.size
+    def write(self, pieces: Sequence[Buffer]) -> None:
+        """All of `pieces`, or OSError and nothing of them: a full disk first takes a part, and only then says no."""
+        left = [memoryview(piece) for piece in pieces if len(piece)]
+        size = sum(map(len, left))
         try:
-            while view:
-                written = self._file.write(view)
-                view = view[written:]
+            while left:
+                left = _after(self._write(left[:MOST_PIECES]), left)
         except OSError:
             self.failed = True
             with contextlib.suppress(OSError):
-                self._file.truncate(start)
-                self._file.seek(start)
+                self._file.truncate(self.size)
+                self._file.seek(self.size)
             raise
-        self.size += len(data)
-        return len(data)
+        self.size += size
 
-    def tell(self) -> int:
-        return self.size
-
-    def flush(self) -> None:
-        """Nothing is held back."""
+    def _write(self, pieces: Sequence[Buffer]) -> int:
+        return os.writev(self._file.fileno(), pieces)
 
     def sync(self) -> None:
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
         self._file.close()
+
+
+def _after(written: int, pieces: list[memoryview]) -> list[memoryview]:
+    """What is left of `pieces` without their first `written` bytes."""
+    for done, piece in enumerate(pieces):
+        if written < len(piece):
+            return [piece[written:], *pieces[done + 1 :]]
+        written -= len(piece)
+    return []
 
 
 class RecordingWriter:
@@ -100,16 +99,10 @@ class RecordingWriter:
             raise RecordingError(f"{path} exists already; recordings are not overwritten: choose another") from None
         except OSError as error:
             raise RecordingError(f"{path}: {error.strerror}") from None
-        self._writer = Writer(
-            self._disk,  # type: ignore[arg-type]  # it asks for no more than write, tell and flush
-            chunk_size=CHUNK_BYTES,
-            compression=_METHODS[compression],
-            enable_data_crcs=True,  # so that a check sees damage even where no chunk has it
-        )
+        self._writer = Container(self._disk, PROFILE, METHODS[compression])
         self._channels: dict[bytes, int] = {}
         self._counts: dict[bytes, int] = {}
         self._open = True
-        self._writer.start(PROFILE)
         for name, values in (metadata or {}).items():
             self.note(name, values)
 
@@ -128,25 +121,27 @@ class RecordingWriter:
         return self._disk.size
 
     def add(self, parts: Sequence[Buffer], log_ns: int, sent_ns: int | None = None) -> None:
-        """Append a message of the wire, ``[topic, map]`` or ``[topic, map, payload]``, got at `log_ns` (UTC ns)."""
+        """Append a message of the wire, ``[topic, map]`` or ``[topic, map, payload]``, got at `log_ns` (UTC ns).
+
+        The parts must not change until they are on the disk: after `flush`, or `close`.
+        """
         topic = bytes(parts[0])
         channel = self._channels.get(topic) or self._register(topic)
         self._counts[topic] += 1
-        self._writer.add_message(
-            channel, log_ns, join(parts), log_ns if sent_ns is None else sent_ns, self._counts[topic] & 0xFFFFFFFF
-        )
+        sequence = self._counts[topic] & 0xFFFFFFFF
+        self._writer.message(channel, sequence, log_ns, log_ns if sent_ns is None else sent_ns, parts[1:])
 
     def attach(self, name: str, data: bytes, media_type: str = "application/octet-stream", *, log_ns: int = 0) -> None:
         """Append an attachment."""
-        self._writer.add_attachment(log_ns, log_ns, name, media_type, data)
+        self._writer.attach(name, media_type, log_ns, data)
 
     def note(self, name: str, values: Mapping[str, str]) -> None:
         """Append metadata."""
-        self._writer.add_metadata(name, dict(values))
+        self._writer.note(name, values)
 
     def flush(self) -> None:
         """End the chunk at hand: what has been added until now survives us."""
-        self._writer.flush()  # type: ignore[no-untyped-call]
+        self._writer.flush()
 
     def close(self) -> None:
         """Write the last chunk and the index, and let the disk have all of it."""
@@ -155,12 +150,12 @@ class RecordingWriter:
         self._open = False
         with contextlib.suppress(OSError):
             if not self._disk.failed:
-                self._writer.finish()  # type: ignore[no-untyped-call]
+                self._writer.finish()
             self._disk.sync()
         self._disk.close()
 
     def _register(self, topic: bytes) -> int:
-        channel = self._writer.register_channel(topic.decode("ascii"), "msgpack", 0)
+        channel = self._writer.channel(topic.decode("ascii"), "msgpack")
         self._channels[topic] = channel
         self._counts[topic] = 0
         return channel
