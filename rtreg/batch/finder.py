@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from rtreg.noise import NoiseModel
 from rtreg.records import Estimate, Shift, Verdict
+
+if TYPE_CHECKING:
+    from rtreg.estimators.registrar import Registrar
 
 Image = npt.NDArray[Any]
 Measure = Callable[[Image], Estimate]
@@ -54,11 +59,20 @@ class Finder:
             The reference or an option cannot be used.
         """
         if self.method == "gn":
-            from rtreg.estimators.registrar import Registrar
-
-            return Registrar(self.reference, noise=self.noise, max_shift=self.max_shift).measure
+            return copy.deepcopy(self._registrar).measure
         function, options = self._function()
         return lambda frame: self._by(function, frame, options)
+
+    @cached_property
+    def _registrar(self) -> Registrar:
+        """One that is never used: weighing a noisy reference takes as long as measuring hundreds of frames."""
+        from rtreg.estimators.registrar import Registrar
+
+        return Registrar(self.reference, noise=self.noise, max_shift=self.max_shift)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What was given; the rest is made where it is needed."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def _function(self) -> tuple[Callable[..., Any], dict[str, Any]]:
         """A shift finder, and what to tell it."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CHUNK", "Summary", "batch"]
 
-CHUNK = 256  # frames: seconds of work, so that a kill loses little and starting anew costs nothing
+CHUNK = 256  # frames: so that a kill loses little, and the search that each begins with costs little
 Progress = Callable[[int, int], None]
 
 
@@ -203,7 +203,9 @@ def _measure(
     done = resumed = total - sum(chunks.count(chunk) for chunk in missing)
     progress(done, total)
     if missing:
-        chunks = replace(chunks, wisdom=store.text("wisdom.json", chunks.rehearse))
+        wisdom = store.text("wisdom.json", chunks.rehearse)
+        # what the finder has made ready by now was transformed in another way
+        chunks = replace(chunks, wisdom=wisdom, finder=replace(chunks.finder))
     results = (
         in_processes(chunks, missing, jobs or _cores()) if scheduler is None else in_cluster(chunks, missing, scheduler)
     )

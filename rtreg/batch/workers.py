@@ -36,9 +36,9 @@ def in_processes(work: Work[T], chunks: Sequence[int], jobs: int) -> Iterator[tu
         return
     # spawned, not forked: threads of libraries that are running here would not be there
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(jobs, len(chunks)), mp_context=context, initializer=_enter)
+    pool = ProcessPoolExecutor(min(jobs, len(chunks)), mp_context=context, initializer=_enter, initargs=(work,))
     try:
-        futures = {pool.submit(work, chunk): chunk for chunk in chunks}
+        futures = {pool.submit(_do, chunk): chunk for chunk in chunks}
         for future in as_completed(futures):
             yield futures.pop(future), future.result()
     except BrokenProcessPool:
@@ -50,11 +50,20 @@ def in_processes(work: Work[T], chunks: Sequence[int], jobs: int) -> Iterator[tu
         pool.shutdown(cancel_futures=True)
 
 
-def _enter() -> None:
-    """What a worker process does first: leave Ctrl-C to its parent, and never outlive it.
+_work: Work[Any]  # of a worker process: sent once, so that what it makes ready for itself serves all its chunks
+
+
+def _do(chunk: int) -> Any:
+    return _work(chunk)
+
+
+def _enter(work: Work[Any]) -> None:
+    """What a worker process does first: take its work, leave Ctrl-C to its parent, and never outlive it.
 
     After a kill a resumed run would have an orphan at work on the same files.
     """
+    global _work
+    _work = work
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
