@@ -2,7 +2,7 @@
 
     python bench/bench_recorder.py [--size 512] [--rate 500] [--seconds 60] [--folder DIR] [--feed tcp] [--kills 20]
 
-This process is the camera: 64 frames made beforehand, to and fro, at absolute deadlines. A tracker runs for the time
+This process is the camera: 2048 frames made beforehand, to and fro, at absolute deadlines. A tracker runs for the time
 asked, alone and then with a recorder; in the table are its own counters, from when it has made its reference, and its
 histograms, since its start; and what the recording says of itself. Then recorders are killed (SIGKILL) after random
 times, and each file is checked, recovered, and every frame in it compared with what was sent.
@@ -30,7 +30,7 @@ from rtreg.replay import verify
 from rtreg.services.demo import free_endpoints
 from rtreg.simulate import Detector, Motion, Scene, SimulatedCamera
 
-MADE = 64
+MADE = 2048  # fewer, and the noise of a mean of hundreds would not be what that of so many frames is
 SETTLE_S = 20
 NAMES = ("frames", "corrections", "control", "status", "device")
 

@@ -2,7 +2,7 @@
 
     python bench/bench_service.py [--sizes 64 128 256 512] [--rates 4000 1000 ...] [--seconds 10] [--feeds tcp shm]
 
-The camera (64 frames made beforehand, to and fro, at absolute deadlines), the tracker and this observer are processes
+The camera (2048 frames made beforehand, to and fro, at absolute deadlines), the tracker and this observer are processes
 of their own. The relay takes the tracker's place and is pyzmq alone: a SUB reads each frame, a PUB passes its header's
 hand-over time on, this process takes the time. "added" is what rtreg adds to that, estimator included. Rates are kept
 without loss when "lost" and "skipped" are 0, and the camera has missed no deadline. Counting begins once the tracker
@@ -39,7 +39,7 @@ from rtreg.simulate import Detector, Motion, Scene, SimulatedCamera
 PERCENTILES = (50, 99, 99.9, 100)
 HEADS = ("p50", "p99", "p99.9", "max")
 SETTLE_S = 3.0
-MADE = 64  # frames
+MADE = 2048  # frames; with fewer, the noise of a mean of hundreds would not be what that of so many frames is
 LOCK_S = 60  # s at most until the reference is made
 
 

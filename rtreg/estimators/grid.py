@@ -67,23 +67,36 @@ class Window:
 
 
 class Information(NamedTuple):
-    """Fisher information of the shift by place: of each row (ny,), and of each tile (rows, columns)."""
+    """Fisher information of the shift by place: of each row (ny,), and of each tile (rows, columns).
+
+    Estimates: with a noisy reference those of places that know nothing scatter about 0, and cancel in a sum.
+    """
 
     rows: Image
     tiles: Image
 
     @classmethod
-    def of(cls, weights: Image, along_y: Image, along_x: Image) -> Pieces[Self]:
-        """From weights and gradients (ny, nx), in pieces; both axes count alike, whatever is known of them."""
+    def of(cls, weights: Image, slopes: Image, noise: Image) -> Pieces[Self]:
+        """Of a reference, in pieces; both axes count alike, whatever is known of them.
+
+        Parameters
+        ----------
+        weights : (ny, nx) float32
+        slopes : (2, ny, nx) float32
+            Of the reference, noise and all, along both axes.
+        noise : (ny, nx) float32
+            What that noise is expected to add to ``weights * slope**2``: it is everywhere, and says nothing.
+        """
         gain = np.zeros(weights.shape, np.float32)
-        for slope in (along_y, along_x):
-            part = weights * np.square(slope)
+        for slope in slopes:
+            part = weights * np.square(slope) - noise
             yield
             gain += part * np.float32(0.5 / max(float(part.sum(dtype=np.float64)), 1e-30))
             yield
         ny, nx = weights.shape
         rows = np.add.reduceat(gain, np.arange(0, ny, TILE[0]), axis=0)
-        return cls(gain.sum(axis=1, dtype=np.float64), np.add.reduceat(rows, np.arange(0, nx, TILE[1]), axis=1))
+        tiles = np.add.reduceat(rows, np.arange(0, nx, TILE[1]), axis=1)
+        return cls(gain.sum(axis=1, dtype=np.float64), tiles)
 
 
 class Grid:
@@ -168,8 +181,10 @@ def choose_tiles(information: Information, window: Window, shape: tuple[int, int
     inside_x = (left + TILE[1] > window.left) & (left < window.right)
     gain = np.where(inside_y[:, None] & inside_x[None, :], information.tiles, 0.0).ravel()
     order = np.argsort(-gain, kind="stable")
-    held = np.cumsum(gain[order], dtype=np.float64)
-    count = max(FEWEST, int(np.searchsorted(held, KEPT * held[-1])) + 1)
+    held = np.cumsum(gain[order], dtype=np.float64)  # rises and falls again, where noise has made gains negative
+    if not held[-1] > 0.0:
+        return None
+    count = max(FEWEST, int(np.argmax(held >= KEPT * held[-1])) + 1)
     strip = count * (TILE[0] + margin) * (TILE[1] + margin)
     if count > gain.size or strip > WORTHWHILE * shape[0] * shape[1]:
         return None

@@ -143,7 +143,8 @@ class Tracker:
             spline.prefilter(layer, False, layer)
         yield
         self._filtered = weighted
-        self._information = yield from Information.of(self.weights * self._felt, self._templates[2], self._templates[3])
+        noise = self._felt * np.float32(self._noise_of_slopes)
+        self._information = yield from Information.of(self.weights * self._felt, self._templates[2:], noise)
         self._tiled = tiled and self._local
         self._cut: Cut | None = None
         self._cut_at: tuple[float, float, bool] | None = None  # what `_cut` was made for
@@ -167,6 +168,7 @@ class Tracker:
         plain = float(np.mean(np.square(self._spline.slope_response(WAVES))))
         share = self._per_frames / (1.0 + self._per_frames)  # of the variance in the weights
         self._felt = (self.weights > 0.0).astype(np.float32)
+        self._noise_of_slopes = share * plain
         self._noise_in_normal = share * np.array([1.0, plain, plain])
         self._noise_in_spread = share * self._noise_in_normal
         weighted = np.empty_like(self._templates)

@@ -292,7 +292,7 @@ class Reference:
     def _merge(self) -> bool:
         """Once a batch is full it is taken into the mean, and the registrar is to have that."""
         rolling, anchor = self._rolling, self._anchor
-        if rolling is None or anchor is None or rolling.pending < self._policy.batch:
+        if rolling is None or anchor is None or not rolling.full(self._policy.batch):
             return False
         anchor.learnt(rolling.pending)
         rolling.merge()

@@ -16,6 +16,7 @@ from rtreg.records import Shift
 Image = npt.NDArray[Any]
 
 KNOWN_FROM = 0.5  # of the frames that others have seen: a pixel with fewer is too noisy to be used with them
+NEW_SHARE = 1 / 8  # of what a mean has seen: fewer new frames change it by less than it is worth to make it ready
 BLOCKS = 16  # a window forgets a sixteenth of its memory at a time, and keeps that many images
 
 
@@ -45,6 +46,10 @@ class Rolling:
     def pending(self) -> int:
         """Frames in the batch that is being collected."""
         return self._batch.frames
+
+    def full(self, batch: int) -> bool:
+        """Whether what has been collected, at least `batch` frames, is worth to be merged in."""
+        return self.pending >= max(batch, NEW_SHARE * min(self.frames, self._memory))
 
     def add(self, work: Image, position: Shift) -> None:
         """Add a calibrated frame at its position in this mean, px."""

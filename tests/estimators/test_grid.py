@@ -54,13 +54,20 @@ def test_tiles_hold_nearly_all_there_is_to_know():
     slopes = np.zeros((2, 256, 320), np.float32)
     slopes[:, 100:108, 40:60] = rng.normal(size=(2, 8, 20))
     slopes[:, 30:34, 200:206] = rng.normal(size=(2, 4, 6))
-    information = at_once(Information.of(np.ones((256, 320), np.float32), *slopes))
+    ones, none = np.ones((256, 320), np.float32), np.zeros((256, 320), np.float32)
+    information = at_once(Information.of(ones, slopes, none))
     window = Window(0, 256, 0, 320, (-0.5, -0.5), (0.5, 0.5))
     corners = choose_tiles(information, window, (256, 320), margin=5)
     held = sum(float(np.square(slopes[:, y : y + TILE[0], x : x + TILE[1]]).sum()) for y, x in corners)
     assert held >= KEPT * float(np.square(slopes).sum())
-    even = at_once(Information.of(np.ones((256, 320), np.float32), np.ones((256, 320)), np.ones((256, 320))))
+    even = at_once(Information.of(ones, np.stack([ones, ones]), none))
     assert choose_tiles(even, window, (256, 320), margin=5) is None
+    # what a reference's noise adds everywhere is not taken for something to know
+    noisy = slopes + rng.normal(0.0, 0.01, slopes.shape).astype(np.float32)
+    told = choose_tiles(at_once(Information.of(ones, noisy, np.full_like(none, 0.01**2))), window, (256, 320), margin=5)
+    assert len(told) < len(corners) + 4
+    fooled = choose_tiles(at_once(Information.of(ones, noisy, none)), window, (256, 320), margin=5)
+    assert fooled is None or len(fooled) > 4 * len(told)
 
 
 def test_a_grid_of_tiles_shows_the_reference_and_cuts_margins():
