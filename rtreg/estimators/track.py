@@ -143,7 +143,8 @@ class Tracker:
             spline.prefilter(layer, False, layer)
         yield
         self._filtered = weighted
-        noise = self._felt * np.float32(self._noise_of_slopes)
+        # where a filter is needed noise is much of the slopes: what is left without it would scatter by as much
+        noise = self._felt * np.float32(0.0 if self.noisy else self._noise_of_slopes)
         self._information = yield from Information.of(self.weights * self._felt, self._templates[2:], noise)
         self._tiled = tiled and self._local
         self._cut: Cut | None = None
