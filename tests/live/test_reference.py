@@ -57,11 +57,11 @@ def test_a_reference_that_does_not_roll_does_not_walk():
 
 
 def test_a_reference_that_is_not_anchored_says_how_far_it_has_walked():
-    """A memory of 8 frames, 2000 of them, and the mean error of the last hundred against that of forty early ones."""
+    """A memory of 8 frames, 1000 of them, and the mean error of the last hundred against that of forty early ones."""
     policy = ReferencePolicy(policy="exponential", frames=4, batch=4, memory=8, anchor_every=40)
     walked, reported = [], []
     for seed in range(4):
-        errors, _, walks, limit = stream(policy, 2000, seed)
+        errors, _, walks, limit = stream(policy, 1000, seed)
         walked.append(np.nanmean(errors[-100:], axis=0) - np.nanmean(errors[20:60], axis=0))
         reported.append(walks[-50])
     scatter = np.mean(limit) * np.hypot(1 / 10, 1 / np.sqrt(40))  # of those two means
