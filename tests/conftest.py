@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-ALONE = ("services", "test_batch.py", "test_client.py", "test_readme.py", "test_wheel.py")  # folders and files
+ALONE = ("services", "test_client.py", "test_readme.py")  # folders and files
 ROOM = pytest.StashKey["Room"]()
 
 
