@@ -71,7 +71,7 @@ def play(frames: str, size: int, rate: float, ready: Any, missed: Any) -> None:
     """The camera's process; `missed` counts the deadlines that it was late for by a whole period."""
     camera = SimulatedCamera(Scene("stars", (size, size), seed=3), Motion(seed=1), Detector(seed=1))
     made = [camera.expose(k / 500)[0] for k in range(MADE // 2)]
-    made += made[::-1]
+    made += made[-2:0:-1]
     with FramePublisher(frames, "cam") as publisher:
         quiet()
         ready.set()

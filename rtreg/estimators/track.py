@@ -37,6 +37,7 @@ Image = npt.NDArray[Any]
 MAX_PASSES = 20
 MAX_REFILLS = 40
 SETTLED = 0.03  # of a sigma: a step that changes the fillings no more
+TILES_AT_ONCE = 4  # pieces of cutting templates, where they are of a few tiles
 AHEAD = 0.6  # of the slack: a drift that has come so far will soon need new templates
 FILL_REACH = 2  # px: so far a filled pixel is felt in the spline
 INTERPOLATION_ERROR = 0.01  # of a pixel's distance from the mean
@@ -251,7 +252,7 @@ class Tracker:
             if max(abs(dy - centre[0]), abs(dx - centre[1])) <= AHEAD * self.slack:
                 return False
             self._ahead = self._look_ahead(dy, dx, self._cut_at[2])
-        if self._ahead[0].advance():
+        if self._ahead[0].advance(1 if self._cut is None or self._cut.whole else TILES_AT_ONCE):
             self._ahead = None
         return True
 
@@ -296,9 +297,10 @@ class Tracker:
         normal, spread = np.empty((4, 4)), np.zeros((3, 4, 4))
         yield
         gauss_newton.gram(instruments, templates, templates[1], normal)
-        for noise, target in zip((self._noise.quiet, self._noise.light), spread, strict=False):
+        quiet, light = grid.take(self._noise.quiet), grid.take(self._noise.light)
+        for noise, target in zip((quiet, light), spread, strict=False):
             yield
-            gauss_newton.gram(instruments, instruments, grid.take(noise), target)
+            gauss_newton.gram(instruments, instruments, noise, target)
         yield
         self._subtract_reference_noise(normal, spread, count)
         try:
@@ -315,14 +317,14 @@ class Tracker:
             yield
             yield from self._scout(made, cut, templates, scout_blocks, share * count)
         yield
-        share_of_quiet = self._noise.quiet / self._noise.total
+        share_of_quiet = quiet / (quiet + light)
         yield
         yield from made.layers(
             grid.take(self.coefficients),
             self._judging if grid.whole else grid.cut(self._judging),
             templates,
             weights,
-            grid.take(share_of_quiet),
+            share_of_quiet,
         )
         yield
         sigmas = math.sqrt(covariance[2, 2]), math.sqrt(covariance[3, 3])
