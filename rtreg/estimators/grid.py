@@ -160,7 +160,8 @@ class Grid:
         if self.whole:
             return layers
         flat = layers.reshape(*layers.shape[:-2], -1)
-        return np.take(flat, self._at, axis=-1, mode="clip")  # which nothing is; it is the fast way of numpy's
+        taken: Image = np.take(flat, self._at, axis=-1, mode="clip")  # nothing is clipped: it is numpy's fast way
+        return taken
 
     def cut(self, layers: Image, out: Image | None = None) -> Image:
         """As `take`, but zero outside the window and in the margins; into `out` if given. Always a copy."""

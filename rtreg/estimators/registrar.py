@@ -202,13 +202,17 @@ class Registrar:
         """
         self._set_reference(self._checked(reference, reference_frames), reference_frames, mask, calibrated)
 
-    def renewing(self, reference: Image, *, reference_frames: float, where: Callable[[], Place]) -> Pieces[None]:
+    def renewing(
+        self, reference: Image, *, reference_frames: float, where: Callable[[], Place], whole: bool = False
+    ) -> Pieces[None]:
         """`set_reference` by a calibrated image, made ready in pieces: until the last one nothing changes.
 
         Parameters
         ----------
         where : callable
             Asked for the `place` to get ready for.
+        whole : bool
+            Be ready for frames that have bad pixels.
 
         Notes
         -----
@@ -219,7 +223,7 @@ class Registrar:
         yield
         shift, tracked = where()
         if tracked and side.tracker is not None:
-            yield from side.tracker.cutting(shift.dy, shift.dx)
+            yield from side.tracker.cutting(shift.dy, shift.dx, whole=whole)
         self._install(side)
         if tracked:
             self._find_star()

@@ -37,7 +37,7 @@ Image = npt.NDArray[Any]
 MAX_PASSES = 20
 MAX_REFILLS = 40
 SETTLED = 0.03  # of a sigma: a step that changes the fillings no more
-TILES_AT_ONCE = 4  # pieces of cutting templates, where they are of a few tiles
+TILES_AT_ONCE = 8  # pieces of cutting templates, where they are of a few tiles
 AHEAD = 0.6  # of the slack: a drift that has come so far will soon need new templates
 FILL_REACH = 2  # px: so far a filled pixel is felt in the spline
 INTERPOLATION_ERROR = 0.01  # of a pixel's distance from the mean
@@ -145,8 +145,8 @@ class Tracker:
         yield
         self._filtered = weighted
         # where a filter is needed noise is much of the slopes: what is left without it would scatter by as much
-        noise = self._felt * np.float32(0.0 if self.noisy else self._noise_of_slopes)
-        self._information = yield from Information.of(self.weights * self._felt, self._templates[2:], noise)
+        unsaid = self._felt * np.float32(0.0 if self.noisy else self._noise_of_slopes)
+        self._information = yield from Information.of(self.weights * self._felt, self._templates[2:], unsaid)
         self._tiled = tiled and self._local
         self._cut: Cut | None = None
         self._cut_at: tuple[float, float, bool] | None = None  # what `_cut` was made for

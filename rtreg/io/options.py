@@ -66,7 +66,7 @@ class TrackerOptions:
 
     max_age_ms: float = 200.0
     valid_for_ms: float = 200.0
-    patience_ms: float = 5.0
+    patience_ms: float = 10.0
     tick_ms: float = 80.0
     clock_bound_ms: float | None = None
     expect_shape: tuple[int, int] | None = None

@@ -152,7 +152,8 @@ class Anchor:
         alike = yield from likeness(common, self.image)
         guess = Shift(self._base.dx - self.target.dx, self._base.dy - self.target.dy)
         registrar = self._registrar or self._make()
-        yield from registrar.renewing(common, reference_frames=rolling.frames, where=lambda: (guess, True))
+        gaps = not np.isfinite(self.image).all()
+        yield from registrar.renewing(common, reference_frames=rolling.frames, where=lambda: (guess, True), whole=gaps)
         found = registrar.measure(self.image, guess=guess, calibrated=True)
         self._registrar = registrar
         if not found.ok or alike < LEAST_LIKENESS:

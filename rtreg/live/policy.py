@@ -29,7 +29,7 @@ class ReferencePolicy:
     memory : int
         Frames that a rolling mean remembers.
     batch : int
-        A rolling mean is renewed after so many frames, or an eighth of those it is the mean of, whichever is more.
+        A rolling mean is renewed after so many frames, or a quarter of those it is the mean of, whichever is more.
     learn_hz : float
         At most so many frames a second enter a rolling mean: a scene does not change faster, and a fast loop has
         better things to do.

@@ -16,7 +16,7 @@ from rtreg.records import Shift
 Image = npt.NDArray[Any]
 
 KNOWN_FROM = 0.5  # of the frames that others have seen: a pixel with fewer is too noisy to be used with them
-NEW_SHARE = 1 / 8  # of what a mean has seen: fewer new frames change it by less than it is worth to make it ready
+NEW_SHARE = 1 / 4  # of what a mean has seen: fewer new frames change it by less than it is worth to make it ready
 BLOCKS = 16  # a window forgets a sixteenth of its memory at a time, and keeps that many images
 
 

@@ -9,6 +9,7 @@ from recorded import record
 
 from rtreg.errors import RecordingError
 from rtreg.io.recordings import Recording, RecordingWriter
+from rtreg.io.recordings.disk import BLOCK
 from rtreg.io.recordings.salvage import check, recover
 from rtreg.io.recordings.scan import MAGIC, Place, scan
 from rtreg.replay import verify
@@ -166,16 +167,16 @@ def test_a_full_disk_leaves_a_file_of_whole_chunks(tmp_path, good, monkeypatch):
     at = len(sizes) * 3 // 4
     room = (sizes[at - 1] + sizes[at]) // 2
 
-    class Small(writing._Disk):
+    class Small(writing.Disk):
         """A disk with room for three quarters of the messages, that first takes a part of what is too much."""
 
-        def _write(self, pieces):
-            left = room - self._file.tell()
+        def _pwrite(self, data, at):
+            left = (room - at) // BLOCK * BLOCK
             if left <= 0:
                 raise OSError(errno.ENOSPC, "No space left on device")
-            return super()._write([b"".join(pieces)[:left]])
+            return super()._pwrite(data[:left], at)
 
-    monkeypatch.setattr(writing, "_Disk", Small)
+    monkeypatch.setattr(writing, "Disk", Small)
     path = tmp_path / "full.mcap"
     writer = RecordingWriter(path)
     with Recording(good) as recording, pytest.raises(OSError, match="No space"):

@@ -34,7 +34,7 @@ from mcap.writer import LIBRARY_IDENTIFIER, MCAP0_MAGIC
 
 from rtreg.io.wire import Buffer
 
-__all__ = ["CHUNK_BYTES", "METHODS", "Container", "Disk"]
+__all__ = ["CHUNK_BYTES", "METHODS", "Container", "Output"]
 
 CHUNK_BYTES: Final = 2**20  # what a kill may cost at most, besides the one message that fills it
 METHODS: Final = {"none": "", "lz4": "lz4", "zstd": "zstd"}
@@ -44,7 +44,7 @@ _CHUNK: Final = struct.Struct("<BQQQQI")  # opcode, length, start, end, size and
 _LENGTH: Final = struct.Struct("<Q")
 
 
-class Disk(Protocol):
+class Output(Protocol):
     """Where the file goes."""
 
     @property
@@ -117,7 +117,7 @@ class Container:
 
     Parameters
     ----------
-    disk : Disk
+    disk : Output
         At its beginning.
     profile : str
         What the file says it holds.
@@ -131,7 +131,7 @@ class Container:
     that they are in has been written. Format: https://mcap.dev/spec
     """
 
-    def __init__(self, disk: Disk, profile: str, method: str = "") -> None:
+    def __init__(self, disk: Output, profile: str, method: str = "") -> None:
         self._disk, self._method = disk, method
         self._crc = 0
         self._chunk = _Chunk()

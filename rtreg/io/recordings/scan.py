@@ -23,6 +23,7 @@ from mcap.records import Attachment, Channel, Chunk, Message, Metadata
 from mcap.stream_reader import breakup_chunk
 
 from rtreg.errors import RecordingError
+from rtreg.io.recordings.disk import BLOCK
 from rtreg.io.wire import MAX_FRAME_BYTES, Buffer
 
 __all__ = [
@@ -77,7 +78,7 @@ def scan(data: Buffer) -> Iterator[Place | Damage]:
     position, size = len(MAGIC), len(data)
     if bytes(data[:position]) != MAGIC:
         yield Damage(0, min(position, size), "the file does not begin like an MCAP file")
-    while position < size:
+    while position < size and not _is_filling(data, position):
         fault, end = _judge(data, position)
         if not fault:
             opcode = data[position]
@@ -90,6 +91,11 @@ def scan(data: Buffer) -> Iterator[Place | Damage]:
         yield Damage(position, following, fault)
         position = following
     yield Damage(size, size, "the file breaks off: it was never closed")
+
+
+def _is_filling(data: Buffer, position: int) -> bool:
+    """Whether all that follows is zeros, and less than a block of them: a file that was not closed ends so."""
+    return len(data) - position < BLOCK and not any(data[position:])
 
 
 def _judge(data: Buffer, position: int) -> tuple[str, int]:

@@ -3,63 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Literal, Self
 
 from rtreg.errors import RecordingError
 from rtreg.io.recordings.container import CHUNK_BYTES, METHODS, Container
+from rtreg.io.recordings.disk import Disk
 from rtreg.io.recordings.layout import PROFILE
 from rtreg.io.wire import Buffer
 
 __all__ = ["CHUNK_BYTES", "Compression", "RecordingWriter"]
 
 Compression = Literal["none", "lz4", "zstd"]
-MOST_PIECES: Final = 512  # in one call of the system, which takes 1024
-
-
-class _Disk:
-    """A file without a buffer of ours: what was written survives this process."""
-
-    def __init__(self, path: Path) -> None:
-        # "x": a recording is never overwritten
-        self._file = open(path, "xb", buffering=0)  # noqa: SIM115 (closed by `close`)
-        self.size = 0
-        self.failed = False
-
-    def write(self, pieces: Sequence[Buffer]) -> None:
-        """All of `pieces`, or OSError and nothing of them: a full disk first takes a part, and only then says no."""
-        left = [memoryview(piece) for piece in pieces if len(piece)]
-        size = sum(map(len, left))
-        try:
-            while left:
-                left = _after(self._write(left[:MOST_PIECES]), left)
-        except OSError:
-            self.failed = True
-            with contextlib.suppress(OSError):
-                self._file.truncate(self.size)
-                self._file.seek(self.size)
-            raise
-        self.size += size
-
-    def _write(self, pieces: Sequence[Buffer]) -> int:
-        return os.writev(self._file.fileno(), pieces)
-
-    def sync(self) -> None:
-        os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        self._file.close()
-
-
-def _after(written: int, pieces: list[memoryview]) -> list[memoryview]:
-    """What is left of `pieces` without their first `written` bytes."""
-    for done, piece in enumerate(pieces):
-        if written < len(piece):
-            return [piece[written:], *pieces[done + 1 :]]
-        written -= len(piece)
-    return []
 
 
 class RecordingWriter:
@@ -94,7 +50,7 @@ class RecordingWriter:
     ) -> None:
         self.path = path
         try:
-            self._disk = _Disk(path)
+            self._disk = Disk(path)
         except FileExistsError:
             raise RecordingError(f"{path} exists already; recordings are not overwritten: choose another") from None
         except OSError as error:
@@ -151,7 +107,6 @@ class RecordingWriter:
         with contextlib.suppress(OSError):
             if not self._disk.failed:
                 self._writer.finish()
-            self._disk.sync()
         self._disk.close()
 
     def _register(self, topic: bytes) -> int:
