@@ -1,6 +1,6 @@
 """Latency of the whole path over real sockets, beside a bare relay of the same frames in the same run.
 
-    python bench/bench_service.py [--sizes 64 128 256 512] [--rates 4000 1000 ...] [--seconds 10] [--feeds tcp shm]
+    python bench/bench_service.py [--sizes 64 128] [--rates 4000 1000] [--seconds 10] [--feeds tcp shm] [--spin]
 
 The camera (2048 frames made beforehand, to and fro, at absolute deadlines), the tracker and this observer are processes
 of their own. The relay takes the tracker's place and is pyzmq alone: a SUB reads each frame, a PUB passes its header's
@@ -50,14 +50,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def settings(feed: str, size: int) -> list[str]:
+def settings(feed: str, size: int, spin: bool = False) -> list[str]:
     """Arguments of a camera and a tracker on ports of their own; frames over tcp or shared memory."""
     names = ("frames", "corrections", "control", "status", "device")
     ends = {name: f"tcp://127.0.0.1:{free_port()}" for name in names}
     if feed == "shm":
         ends["frames"] = f"shm://bench{free_port()}"
     given = [f"endpoints.{name}={address}" for name, address in ends.items()]
-    given += [f"scene.shape=[{size}, {size}]", "controller.closed=false"]
+    given += [f"scene.shape=[{size}, {size}]", "controller.closed=false", f"tracker.spin={str(spin).lower()}"]
     return [part for setting in given for part in ("--set", setting)]
 
 
@@ -169,9 +169,9 @@ def relayed(feed: str, size: int, rate: float, seconds: float) -> np.ndarray:
         relay.join(10)
 
 
-def tracked(feed: str, size: int, rate: float, seconds: float) -> tuple[np.ndarray, dict]:
+def tracked(feed: str, size: int, rate: float, seconds: float, spin: bool) -> tuple[np.ndarray, dict]:
     """Percentiles of the service, and its own accounts."""
-    arguments = settings(feed, size)
+    arguments = settings(feed, size, spin)
     with (
         process("track", arguments),
         playing(endpoint(arguments, "frames"), size, rate) as missed,
@@ -203,12 +203,13 @@ def main() -> None:
     parser.add_argument("--rates", type=float, nargs="+", default=[1000.0, 1000.0, 500.0, 200.0])
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--feeds", nargs="+", choices=("tcp", "shm"), default=["tcp", "shm"])
+    parser.add_argument("--spin", action="store_true", help="the tracker does not sleep: tracker.spin")
     options = parser.parse_args()
     print(describe())
     for feed in options.feeds:
         for size, rate in zip(options.sizes, options.rates, strict=True):
             before = relayed(feed, size, rate, options.seconds / 2)
-            found, facts = tracked(feed, size, rate, options.seconds)
+            found, facts = tracked(feed, size, rate, options.seconds, options.spin)
             after = relayed(feed, size, rate, options.seconds / 2)
             bare = np.minimum(before, after)
             rows = {"bare relay, before": before, "bare relay, after": after, "rtreg": found, "added": found - bare}

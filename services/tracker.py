@@ -366,6 +366,7 @@ def main(config: Config) -> int:
             ends.frames,
             config.stream,
             patience_ms=options.patience_ms,
+            spin=options.spin,
             max_bytes=int(options.max_frame_mib * 2**20),
             guard=guard,
         ) as frames,

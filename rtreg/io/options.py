@@ -45,6 +45,10 @@ class TrackerOptions:
     patience_ms : float
         A tracker that is late by no more than this works off the frames that wait, in order; one that is later goes on
         with the newest and skips the others, ms. 0: the newest, always.
+    spin : bool
+        Ask for the next frame again and again instead of sleeping until it comes: it is taken, and worked on, sooner,
+        and one core is busy all the time. For a machine that has a core to spare; with `priority`, the kernel stops
+        such a process for 50 ms in every second, unless its sched_rt_runtime_us is -1.
     tick_ms : float
         Without frames, time is told to the engine, and its word published, this often, ms; at most 100.
     clock_bound_ms : float, optional
@@ -67,6 +71,7 @@ class TrackerOptions:
     max_age_ms: float = 200.0
     valid_for_ms: float = 200.0
     patience_ms: float = 10.0
+    spin: bool = False
     tick_ms: float = 80.0
     clock_bound_ms: float | None = None
     expect_shape: tuple[int, int] | None = None

@@ -114,6 +114,21 @@ def test_who_is_late_by_little_works_off_the_frames_that_wait(patience_ms):
         assert subscriber.idle
 
 
+def test_who_spins_gets_the_same_frames_and_gives_up_in_time():
+    with (
+        sockets.FramePublisher(ANY, "cam") as publisher,
+        sockets.FrameSubscriber(publisher.endpoint, "cam", patience_ms=60_000.0, spin=True) as subscriber,
+    ):
+        assert subscriber.receive(20) is None
+        link(lambda: publisher.send(SMALL), subscriber.receive)
+        first = publisher.seq
+        for _ in range(10):
+            publisher.send(SMALL)
+        got = [until(lambda: subscriber.receive(100)) for _ in range(10)]
+        assert [item.frame.seq for item in got] == list(range(first, first + 10))
+        assert subscriber.receive(0) is None
+
+
 def test_a_recorder_gets_every_frame_in_order():
     with (
         sockets.FramePublisher(ANY, "cam") as publisher,

@@ -75,7 +75,7 @@ class FrameSubscriber(Socket):
 
     Measured with 15 ms of work on 100 frames a second: without draining a frame is 2.7 s old after 8 s, with it 6 ms.
     But who is late by a little and fast enough to catch up loses nothing: while it is no longer than `patience_ms`
-    since no frame waited, those that do are worked off in order.
+    since no frame waited, those that do are worked off in order. `spin`: never sleep.
 
     The mutable state: frames that wait here, and when none did, for the last time.
     """
@@ -89,10 +89,12 @@ class FrameSubscriber(Socket):
         *,
         newest: bool = True,
         patience_ms: float = 0.0,
+        spin: bool = False,
         max_bytes: int = DEFAULT_FRAME_BYTES,
         guard: Guard = LOCAL,
     ) -> None:
         self._newest, self._patience, self._max_bytes = newest, round(patience_ms * 1e6), max_bytes
+        self._wait = self._spin if spin else self._receive
         self._frames: deque[Frame] = deque()
         self._idle_ns = 0
         self._fetch = None if shared(endpoint) is None else shm.Reader().get
@@ -111,7 +113,7 @@ class FrameSubscriber(Socket):
         refused: list[Refusal] = []
         if not self._frames:
             begun = time.monotonic_ns()
-            parts = self._receive(timeout_ms)
+            parts = self._wait(timeout_ms)
             if parts is None:
                 return None
             now = time.monotonic_ns()
@@ -139,6 +141,14 @@ class FrameSubscriber(Socket):
         if not frames:
             self._idle_ns = now
         return chosen, skipped
+
+    def _spin(self, timeout_ms: int) -> list[zmq.Frame] | None:
+        """As `_receive`, without a sleep, from which to wake up takes tens of microseconds."""
+        end = time.monotonic_ns() + timeout_ms * 1_000_000
+        while not self._waiting():
+            if time.monotonic_ns() >= end:
+                return None
+        return self._parts(NOBLOCK)
 
     def _take(self, parts: list[zmq.Frame], refused: list[Refusal]) -> None:
         received = time.monotonic_ns()
