@@ -276,11 +276,19 @@ class Recorder:
             "refused": refused or "none",
         }
 
-    def close(self) -> None:
-        """Note the accounts and end the file."""
-        with contextlib.suppress(OSError):  # a disk that is full has been complained about
+    def close(self) -> OSError | None:
+        """Note the accounts and end the file; why that cannot be done."""
+        try:
             self._series.note("recorder", self.summary())
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self._keeper.close(time.monotonic_ns())
+            return error
+        try:
             self._keeper.close(time.monotonic_ns())
+        except OSError as error:
+            return error
+        return None
 
 
 def main(config: Config, path: Path, *, seconds: float | None = None) -> int:
@@ -329,7 +337,9 @@ def main(config: Config, path: Path, *, seconds: float | None = None) -> int:
         finally:
             receiver.done.set()
             receiver.join()
-            recorder.close()
+            failed = recorder.close()
+        if failed is not None:
+            raise RecordingError(f"the end of the recording is missing: {failed}")
     journal.say(f"done: {recorder.summary()}, in {', '.join(map(str, whole.files)) or 'no file'}")
     return 0
 

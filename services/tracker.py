@@ -89,6 +89,14 @@ class Warmth:
         return not self._flowing or self._others >= CHANGED_AFTER
 
 
+def spins(wanted: bool, cores: list[int], journal: Journal) -> bool:
+    """Whether to wait for frames without sleep: ZeroMQ's own thread, which fetches them, needs a core, too."""
+    if wanted and len(cores) == 1:
+        journal.say(f"spin is off: on core {cores[0]} alone, nobody would fetch the frames that are waited for")
+        return False
+    return wanted
+
+
 def deliver(books: Bookkeeper, frame: Frame, results: ResultPublisher, journal: Journal) -> bool:
     """The path of one frame, from receipt to command; whether a correction left."""
     start = time.monotonic_ns()
@@ -366,7 +374,7 @@ def main(config: Config) -> int:
             ends.frames,
             config.stream,
             patience_ms=options.patience_ms,
-            spin=options.spin,
+            spin=spins(options.spin, granted["affinity"], journal),
             max_bytes=int(options.max_frame_mib * 2**20),
             guard=guard,
         ) as frames,

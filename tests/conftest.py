@@ -39,7 +39,9 @@ class Room:
 
 
 def alone(item):
-    return item is not None and not set(item.path.relative_to(HERE).parts).isdisjoint(ALONE)
+    if item is None or not item.path.is_relative_to(HERE):
+        return False
+    return not set(item.path.relative_to(HERE).parts).isdisjoint(ALONE)
 
 
 def pytest_configure(config):

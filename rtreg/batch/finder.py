@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import math
 from collections.abc import Callable
@@ -59,7 +58,7 @@ class Finder:
             The reference or an option cannot be used.
         """
         if self.method == "gn":
-            return copy.deepcopy(self._registrar).measure
+            return self._registrar.afresh().measure
         function, options = self._function()
         return lambda frame: self._by(function, frame, options)
 

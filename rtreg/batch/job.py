@@ -65,7 +65,7 @@ class _Chunks:
 
     def rehearse(self) -> str:
         """Have FFTW plan, once and here, and return how: whoever measured for himself could round differently."""
-        self.finder.start()(self.finder.reference)
+        replace(self.finder).start()(self.finder.reference)  # of another: it is not yet transformed as it will be
         if self.aligned:
             align(self.finder.reference, (0.5, 0.5), interpolation=self.interpolation)
         return fft.wisdom_text()
@@ -146,7 +146,7 @@ def batch(
     if chunk < 1 or (jobs is not None and jobs < 1):
         raise ConfigError(f"chunk = {chunk}, jobs = {jobs}: at least 1 each")
     out = check_table(out)
-    finder.start()  # what is wrong with reference or options is known before anything else is begun
+    replace(finder).start()  # what is wrong with reference or options is known before anything else is begun
     archive = files if isinstance(files, Archive) else Archive.of(files, finder.reference.shape)
     key = _digest(archive, finder, chunk, aligned, interpolation)
     stack = None
@@ -154,7 +154,7 @@ def batch(
         path = Aligned.check(aligned)
         stack = Aligned(path.absolute(), (len(archive), *archive.shape), chunk, key)
     _check_outputs([out, *(stack.outputs() if stack else ())], archive, overwrite)
-    chunks = _Chunks(archive, finder, chunk, stack, interpolation)
+    chunks = _Chunks(archive, replace(finder), chunk, stack, interpolation)
     store = Store(out, key)
     try:
         if stack is not None and not stack.exists():
@@ -203,9 +203,7 @@ def _measure(
     done = resumed = total - sum(chunks.count(chunk) for chunk in missing)
     progress(done, total)
     if missing:
-        wisdom = store.text("wisdom.json", chunks.rehearse)
-        # what the finder has made ready by now was transformed in another way
-        chunks = replace(chunks, wisdom=wisdom, finder=replace(chunks.finder))
+        chunks = replace(chunks, wisdom=store.text("wisdom.json", chunks.rehearse))
     results = (
         in_processes(chunks, missing, jobs or _cores()) if scheduler is None else in_cluster(chunks, missing, scheduler)
     )

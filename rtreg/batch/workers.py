@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import multiprocessing.connection
 import os
+import secrets
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -35,10 +36,10 @@ def in_processes(work: Work[T], chunks: Sequence[int], jobs: int) -> Iterator[tu
         yield from ((chunk, work(chunk)) for chunk in chunks)
         return
     # spawned, not forked: threads of libraries that are running here would not be there
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(jobs, len(chunks)), mp_context=context, initializer=_enter, initargs=(work,))
+    context, run = multiprocessing.get_context("spawn"), secrets.token_hex(8)
+    pool = ProcessPoolExecutor(min(jobs, len(chunks)), mp_context=context, initializer=_enter)
     try:
-        futures = {pool.submit(_do, chunk): chunk for chunk in chunks}
+        futures = {pool.submit(_do, run, work, chunk): chunk for chunk in chunks}
         for future in as_completed(futures):
             yield futures.pop(future), future.result()
     except BrokenProcessPool:
@@ -50,20 +51,23 @@ def in_processes(work: Work[T], chunks: Sequence[int], jobs: int) -> Iterator[tu
         pool.shutdown(cancel_futures=True)
 
 
-_work: Work[Any]  # of a worker process: sent once, so that what it makes ready for itself serves all its chunks
+_kept: tuple[str, Work[Any]] | None = None  # of a worker process
 
 
-def _do(chunk: int) -> Any:
-    return _work(chunk)
+def _do(run: str, work: Work[T], chunk: int) -> T:
+    """A chunk by the work as it first came in this run: what it has made ready for itself serves all chunks."""
+    global _kept
+    if _kept is None or _kept[0] != run:
+        _kept = run, work
+    kept: Work[T] = _kept[1]
+    return kept(chunk)
 
 
-def _enter(work: Work[Any]) -> None:
-    """What a worker process does first: take its work, leave Ctrl-C to its parent, and never outlive it.
+def _enter() -> None:
+    """What a worker process does first: leave Ctrl-C to its parent, and never outlive it.
 
     After a kill a resumed run would have an orphan at work on the same files.
     """
-    global _work
-    _work = work
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None

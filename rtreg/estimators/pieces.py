@@ -23,6 +23,20 @@ def at_once(pieces: Pieces[T]) -> T:
             return result
 
 
+def in_fewer(pieces: Pieces[T], count: int) -> Pieces[T]:
+    """The same work, `count` pieces at a time."""
+    done = 0
+    while True:
+        try:
+            next(pieces)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        done += 1
+        if done % count == 0:
+            yield
+
+
 class Job(Generic[T]):
     """Work under way. The mutable state: the work, how many pieces of it are done, and once it is over its `result`."""
 

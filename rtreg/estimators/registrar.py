@@ -157,6 +157,16 @@ class Registrar:
         other._begin()
         return other
 
+    def afresh(self) -> Registrar:
+        """Another registrar of the same reference, as this one was when it was made; only before it has measured.
+
+        Templates and weights are shared: to weigh a noisy reference takes as long as to measure hundreds of frames.
+        """
+        other, noise_map = self.sibling(), copy.deepcopy(self._noise_map)
+        other._noise_map = noise_map
+        other._tracker = self._tracker.afresh()
+        return other
+
     def __repr__(self) -> str:
         lock = f"locked at {self._start}" if self.locked else "not locked"
         return f"<Registrar {self.shape} {lock}; {self.last_transition}>"

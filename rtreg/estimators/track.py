@@ -12,6 +12,7 @@ covariance is ``M^-1 <P A_i, v P A_j> M^-T``. So one pixel of margin beyond the 
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import math
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from rtreg.estimators.exposure import Exposure
 from rtreg.estimators.fill import MIRROR_FELT, mirror_error
 from rtreg.estimators.grid import Grid, Information, Window, choose_rows, choose_tiles
 from rtreg.estimators.noise_map import PixelNoise
-from rtreg.estimators.pieces import Job, Pieces, at_once
+from rtreg.estimators.pieces import Job, Pieces, at_once, in_fewer
 from rtreg.estimators.spline import CUBIC, Spline, kept_noise, sampled
 from rtreg.estimators.sums import dot
 from rtreg.estimators.wiener import NoiseFilter, filter_for
@@ -37,7 +38,7 @@ Image = npt.NDArray[Any]
 MAX_PASSES = 20
 MAX_REFILLS = 40
 SETTLED = 0.03  # of a sigma: a step that changes the fillings no more
-TILES_AT_ONCE = 8  # pieces of cutting templates, where they are of a few tiles
+MOST_AT_ONCE = 8  # pieces of cutting templates that make one, where they are of a few tiles
 AHEAD = 0.6  # of the slack: a drift that has come so far will soon need new templates
 FILL_REACH = 2  # px: so far a filled pixel is felt in the spline
 INTERPOLATION_ERROR = 0.01  # of a pixel's distance from the mean
@@ -148,6 +149,17 @@ class Tracker:
         unsaid = self._felt * np.float32(0.0 if self.noisy else self._noise_of_slopes)
         self._information = yield from Information.of(self.weights * self._felt, self._templates[2:], unsaid)
         self._tiled = tiled and self._local
+        self._border_error: Image | None = None
+        self._begin()
+
+    def afresh(self) -> Tracker:
+        """Another tracker of the same reference that has fitted nothing; what does not change is shared."""
+        other = copy.copy(self)
+        other._begin()
+        return other
+
+    def _begin(self) -> None:
+        """Nothing has been fitted yet."""
         self._cut: Cut | None = None
         self._cut_at: tuple[float, float, bool] | None = None  # what `_cut` was made for
         # cutting for where a drift goes, and what for
@@ -157,7 +169,6 @@ class Tracker:
         self._state = np.zeros(follow.STATE)
         self._state[follow.GUESS] = self.mean  # the offset of the last frame: where the next one's is looked for
         self._lost = np.zeros((4, 4))
-        self._border_error: Image | None = None
         self.information_left = 1.0
         self.fit = Fit()
 
@@ -235,7 +246,8 @@ class Tracker:
             return None
         grid = self._grid(window, whole)
         yield
-        cut = yield from self._cut_for(grid)
+        pixels = grid.shape[0] * grid.shape[1]
+        cut = yield from in_fewer(self._cut_for(grid), min(MOST_AT_ONCE, self.weights.size // pixels))
         if cut is not None:
             self._cut, self._cut_at = cut, (dy, dx, whole)
         return cut
@@ -252,7 +264,7 @@ class Tracker:
             if max(abs(dy - centre[0]), abs(dx - centre[1])) <= AHEAD * self.slack:
                 return False
             self._ahead = self._look_ahead(dy, dx, self._cut_at[2])
-        if self._ahead[0].advance(1 if self._cut is None or self._cut.whole else TILES_AT_ONCE):
+        if self._ahead[0].advance():
             self._ahead = None
         return True
 
@@ -458,7 +470,7 @@ class Tracker:
         fit = self.fit
         (
             fit.dy, fit.dx, fit.scale, _, passes, _, fit.offset, fit.chi2_dof,
-            fit.xx, fit.xy, fit.yy, fit.scale_variance, _, _, _,
+            fit.xx, fit.xy, fit.yy, fit.scale_variance, *_,
         ) = found  # fmt: skip
         fit.passes, fit.converged, fit.in_range = int(passes), converged, True
         return fit
@@ -483,7 +495,7 @@ class Tracker:
         if fresh and cut.whole:
             frame.looked = True
             if ended == follow.UNFIT:
-                frame.note(*self._state[follow.N_BAD :].astype(int).tolist())
+                frame.note(*self._state[follow.N_BAD : follow.FROM_Y].astype(int).tolist())
         return int(ended)
 
     def _refill(self, frame: Exposure, cut: Cut) -> None:

@@ -48,7 +48,7 @@ class TrackerOptions:
     spin : bool
         Ask for the next frame again and again instead of sleeping until it comes: it is taken, and worked on, sooner,
         and one core is busy all the time. For a machine that has a core to spare; with `priority`, the kernel stops
-        such a process for 50 ms in every second, unless its sched_rt_runtime_us is -1.
+        such a process for 50 ms in every second, unless its sched_rt_runtime_us is -1. Not with one core alone.
     tick_ms : float
         Without frames, time is told to the engine, and its word published, this often, ms; at most 100.
     clock_bound_ms : float, optional

@@ -34,8 +34,10 @@ BACKGROUND, QUIET_SHARE, PER_FRAMES, MEAN, STRIDE, LEAST, PARTS = range(8, 15)
 FACTS = PARTS + 12
 # And in `state`: where the offset is looked for; what was found: offset, chi²/dof, (xx, xy, yy) in px², variance of the
 # scale; bad pixels in the image.
-GUESS, OFFSET, CHI2, XX, XY, YY, SCALE_VARIANCE, N_BAD, N_NAN, N_SATURATED = range(5, 15)
-STATE = 15
+# And where the fit began, px.
+GUESS, OFFSET, CHI2, XX, XY, YY, SCALE_VARIANCE, N_BAD, N_NAN, N_SATURATED, FROM_Y, FROM_X = range(5, 17)
+STATE = 17
+SUDDEN = 0.25  # px from where a fit began: a wild pixel may have drawn it there, and all rows are asked whether one has
 
 
 @jit
@@ -125,6 +127,8 @@ def start(state: Array, dy: Scalar, dx: Scalar) -> None:
     state[STEP] = np.inf
     state[PASSES] = 0.0
     state[OFFSET:N_BAD] = np.nan
+    state[FROM_Y] = dy
+    state[FROM_X] = dx
 
 
 @jit
@@ -160,7 +164,8 @@ def judge(
     """
     scale = state[SCALE]
     guess = state[GUESS]  # the sums lose no digits when the residual is near 0
-    stride = int(facts[STRIDE])
+    sudden = abs(state[DY] - state[FROM_Y]) > SUDDEN or abs(state[DX] - state[FROM_X]) > SUDDEN
+    stride = 1 if sudden else int(facts[STRIDE])
     dy = state[DY] - facts[ORIGIN_Y]
     dx = state[DX] - facts[ORIGIN_X]
     residual(image, coefficients, judging, scale, guess, dy, dx, stride, column, sums)

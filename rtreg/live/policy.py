@@ -29,7 +29,8 @@ class ReferencePolicy:
     memory : int
         Frames that a rolling mean remembers.
     batch : int
-        A rolling mean is renewed after so many frames, or a quarter of those it is the mean of, whichever is more.
+        A rolling mean is renewed after so many frames, or a quarter of those it is the mean of (a window:
+        a sixteenth of its memory), whichever is more.
     learn_hz : float
         At most so many frames a second enter a rolling mean: a scene does not change faster, and a fast loop has
         better things to do.

@@ -16,7 +16,6 @@ from rtreg.records import Shift
 Image = npt.NDArray[Any]
 
 KNOWN_FROM = 0.5  # of the frames that others have seen: a pixel with fewer is too noisy to be used with them
-NEW_SHARE = 1 / 4  # of what a mean has seen: fewer new frames change it by less than it is worth to make it ready
 BLOCKS = 16  # a window forgets a sixteenth of its memory at a time, and keeps that many images
 
 
@@ -32,6 +31,8 @@ class Rolling:
     memory : int
         Frames to remember.
     """
+
+    NEW_SHARE = 1 / 4  # of what it has seen: fewer new frames change it by less than it takes to make it ready
 
     def __init__(self, image: Image, frames: int, memory: int) -> None:
         self.image = image
@@ -49,7 +50,7 @@ class Rolling:
 
     def full(self, batch: int) -> bool:
         """Whether what has been collected, at least `batch` frames, is worth to be merged in."""
-        return self.pending >= max(batch, NEW_SHARE * min(self.frames, self._memory))
+        return self.pending >= max(batch, self.NEW_SHARE * min(self.frames, self._memory))
 
     def add(self, work: Image, position: Shift) -> None:
         """Add a calibrated frame at its position in this mean, px."""
@@ -108,6 +109,8 @@ class RollingMean(Rolling):
 
 class WindowMean(Rolling):
     """Mean of the last `memory` aligned frames."""
+
+    NEW_SHARE = 1 / BLOCKS
 
     def __init__(self, image: Image, frames: int, memory: int) -> None:
         super().__init__(image, frames, memory)

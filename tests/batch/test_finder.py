@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from rtreg.batch.finder import Finder
+from rtreg.estimators.registrar import Registrar
 from rtreg.noise import NoiseModel
 from rtreg.records import Shift
 from rtreg.simulate import Scene
@@ -21,5 +22,6 @@ def test_nothing_is_left_from_frames_measured_before(noise):
     sent = pickle.loads(pickle.dumps(finder))
     assert again == list(map(sent.start(), frames))
     assert again[0] == first[0]
+    assert again == list(map(Registrar(finder.reference, noise=noise).measure, frames))
     assert list(map(finder.start(), frames)) == again
     assert sent.digest() == finder.digest()

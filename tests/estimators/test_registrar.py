@@ -342,6 +342,27 @@ def test_the_reason_of_a_lost_lock_is_kept(scene):
     assert "lost" in registrar.last_transition
 
 
+def test_a_wild_pixel_beside_the_brightest_star_moves_nothing_unseen():
+    """chi² is taken from some rows only; after a sudden move all of them are asked whether a pixel has made it."""
+    scene = Scene("stars", (128, 128), seed=3)
+    registrar = Registrar(clean(scene), noise=NOISE, reference_frames=math.inf)
+    rng = np.random.default_rng(5)
+    still = Shift(0.0, 0.0)
+    for _ in range(3):
+        registrar.measure(noisy(scene, still, rng))
+    y, x = np.unravel_index(int(np.argmax(clean(scene))), scene.shape)
+    moved = 0
+    for k in range(64):
+        frame = noisy(scene, still, rng)
+        frame[y - 4 + k // 8, x - 4 + k % 8] += rng.choice([20_000, 60_000])
+        wild = registrar.measure(frame)
+        off = max(abs(wild.dx), abs(wild.dy))
+        moved += off > 0.27
+        assert not wild.ok or off < 0.27 or wild.chi2_dof > 20.0, (k, wild)
+        assert registrar.measure(noisy(scene, still, rng)).ok
+    assert moved > 5
+
+
 def test_a_drift_needs_no_new_templates_within_a_measurement_when_it_is_kept_up_with(scene):
     registrar = Registrar(clean(scene), noise=NOISE, reference_frames=math.inf)
     registrar.measure(clean(scene))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 
 import numpy as np
@@ -47,20 +48,21 @@ def test_a_full_disk_takes_nothing_of_what_it_has_no_room_for(tmp_path, monkeypa
     with pytest.raises(OSError, match="No space"):
         file.write(pieces((STAGED, BLOCK)))
     assert file.failed
+    monkeypatch.undo()
+    with pytest.raises(OSError, match="after a write that failed"):  # nothing goes where it should not, though it could
+        file.write([b"a note"])
     file.close()
     assert (tmp_path / "a").read_bytes() == b"kept"
 
 
-@pytest.mark.parametrize("refused", ["open", "pwrite"])
+@pytest.mark.parametrize("refused", ["fcntl", "pwrite"])
 def test_a_file_system_that_has_only_its_cache_will_do(tmp_path, monkeypatch, refused):
-    opened, wrote = os.open, os.pwrite
+    asked, wrote, calls = fcntl.fcntl, os.pwrite, []
 
-    def open_(path, flags, *mode):
-        if flags & disks._DIRECT:
+    def fcntl_(descriptor, what, *value):
+        if what == fcntl.F_SETFL and value[0] & disks._DIRECT:
             raise OSError(errno.EINVAL, "Invalid argument")
-        return opened(path, flags, *mode)
-
-    calls = []
+        return asked(descriptor, what, *value)
 
     def pwrite(descriptor, data, at):
         calls.append(at)
@@ -68,7 +70,8 @@ def test_a_file_system_that_has_only_its_cache_will_do(tmp_path, monkeypatch, re
             raise OSError(errno.EINVAL, "Invalid argument")
         return wrote(descriptor, data, at)
 
-    monkeypatch.setattr(os, refused, open_ if refused == "open" else pwrite)
+    module, replacement = (fcntl, fcntl_) if refused == "fcntl" else (os, pwrite)
+    monkeypatch.setattr(module, refused, replacement)
     file = Disk(tmp_path / "a")
     file.write(pieces())
     file.close()

@@ -26,6 +26,7 @@ def test_judge_turns_the_residual_into_chi2_and_variances(per_frames):
     known[follow.PARTS :] = np.arange(1, 13)
     state, kept = np.zeros(follow.STATE), np.linspace(1.0, 0.4, 5)
     state[[gauss_newton.DY, gauss_newton.DX, gauss_newton.SCALE, follow.GUESS]] = 1.25, -1.6, 1.3, 0.2
+    state[[follow.FROM_Y, follow.FROM_X]] = 1.2, -1.7  # from near by: every other row is enough
     column, sums = np.empty(frame.shape[1] + 8, np.float32), np.zeros(4)
     follow.judge(frame, c, weights, kept, 6.0, known, column, sums, state)
 
@@ -41,6 +42,21 @@ def test_judge_turns_the_residual_into_chi2_and_variances(per_frames):
     assert state[follow.OFFSET] == state[follow.GUESS] == pytest.approx(offset, rel=1e-4)
     assert state[follow.CHI2] == pytest.approx(chi2, rel=1e-4)
     np.testing.assert_allclose(state[follow.XX : follow.N_BAD], variances / [1.69, 1.69, 1.69, 1.0], rtol=1e-4)
+
+
+def test_judge_asks_every_row_after_a_sudden_move():
+    frame = np.zeros((20, 26), np.float32)
+    frame[11] = 1e3
+    state, column, sums = np.zeros(follow.STATE), np.empty(34, np.float32), np.zeros(4)
+    state[gauss_newton.SCALE] = 1.0
+    chi2 = {}
+    for start in (0.0, 0.2, 0.3, -0.3):
+        state[follow.FROM_X] = start
+        follow.judge(frame, np.zeros_like(frame), np.ones_like(frame), np.ones(3), 0.0, facts(), column, sums, state)
+        chi2[start] = state[follow.CHI2]
+    assert chi2[0.0] == pytest.approx(chi2[0.2])
+    assert chi2[0.3] == pytest.approx(chi2[-0.3])
+    assert min(chi2[0.0], chi2[0.3]) < 0.8 * max(chi2[0.0], chi2[0.3])  # one row of ten, or one of twenty
 
 
 def test_judge_says_nothing_where_nothing_is_judged():

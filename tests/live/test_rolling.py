@@ -36,6 +36,20 @@ def test_rolling_mean_is_cumulative_then_exponential():
     assert rolling.frames == pytest.approx(1.0 / (8 / 16**2 + 4 / 8**2))
 
 
+@pytest.mark.parametrize(("kind", "share"), [(RollingMean, 1 / 4), (WindowMean, 1 / 16)])
+def test_a_mean_of_many_frames_waits_for_a_share_of_them(kind, share):
+    rolling = kind(level(0.0), frames=16, memory=128)
+    counts = []
+    for _ in range(400):
+        rolling.add(level(1.0), STILL)
+        if rolling.full(4):
+            counts.append(rolling.pending)
+            rolling.merge()
+    assert counts[0] == 4  # of 16 frames; and the batch at least
+    assert counts[-1] == share * 128
+    assert counts == sorted(counts)
+
+
 def test_a_window_remembers_its_last_frames_only():
     """Frames of value k: the mean is that of the last ones, block by block."""
     rolling = WindowMean(level(-100.0), frames=4, memory=32)

@@ -111,6 +111,21 @@ def test_restored_engine_gives_the_same_results_at_every_stage(policy, known):
     assert loop.engine.status()["state"] == "LOCKED"
 
 
+def test_restored_engine_cuts_its_tiles_for_a_drift_from_where_the_first_one_was():
+    loop = Loop(engine(), kind="star", shape=(128, 128), motion=Motion(drift=(12.0, 3.0), seed=4))
+    loop.settle()
+    loop.run(30)
+    halfway = 0
+    for _ in range(40):
+        tracker = loop.engine._reference.registrar._tracker
+        assert not tracker._cut.whole
+        halfway += tracker._ahead is not None
+        other = restored(loop.engine)
+        assert not list(differences(loop.engine, other))
+        go_on_alike(loop.engine, other, [loop.expose() for _ in range(3)])
+    assert halfway > 2
+
+
 def test_restored_engine_is_paused_lost_retuned_and_dithered_like_the_first():
     loop = Loop(engine(controller=Controller(gain=0.3, limit=9.0)), motion=Motion(seed=4))
     loop.settle()

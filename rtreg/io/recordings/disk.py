@@ -44,27 +44,29 @@ class Disk:
     """
 
     def __init__(self, path: Path) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC  # a recording is never overwritten
-        try:
-            self._fd = os.open(path, flags | _DIRECT, 0o666)
-        except OSError as error:
-            if error.errno != errno.EINVAL:
-                raise
-            self._fd = os.open(path, flags, 0o666)
+        # a recording is never overwritten
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        with contextlib.suppress(OSError):  # after the file is there: where it is refused, it would be left behind
+            fcntl.fcntl(self._fd, fcntl.F_SETFL, fcntl.fcntl(self._fd, fcntl.F_GETFL) | _DIRECT)
         self._stage = memoryview(mmap.mmap(-1, STAGED))  # begins at a page
         self._staged = 0  # bytes in it
         self.size = 0
         self.failed = False
 
     def write(self, pieces: Sequence[Buffer]) -> None:
-        """All of `pieces`, or OSError and nothing of them: a full disk first takes a part, and only then says no."""
+        """All of `pieces`, or OSError and nothing of them: a full disk first takes a part, and only then says no.
+
+        After that nothing is written any more: each further call raises OSError.
+        """
+        if self.failed:
+            raise OSError(errno.EIO, "nothing is written after a write that failed")
         start = self.size
         try:
             for piece in pieces:
                 self._take(memoryview(piece))
             self._put()
-        except OSError:
-            self.failed = True
+        except BaseException:
+            self.failed = True  # the stage holds what is not to be written
             self.size = start
             with contextlib.suppress(OSError):
                 os.ftruncate(self._fd, start)
@@ -105,8 +107,9 @@ class Disk:
             return os.pwrite(self._fd, data, at)
 
     def close(self) -> None:
-        """End the file where what was written ends, and let the disk have all of it."""
-        with contextlib.suppress(OSError):
+        """End the file where what was written ends, and let the disk have all of it; OSError if it refuses."""
+        try:
             os.ftruncate(self._fd, self.size)
             os.fsync(self._fd)
-        os.close(self._fd)
+        finally:
+            os.close(self._fd)

@@ -37,7 +37,7 @@ class RecordingWriter:
 
     Notes
     -----
-    Each method but `close` raises OSError when the disk refuses. What was in the chunk at hand is then lost, the file
+    Each method raises OSError when the disk refuses. What was in the chunk at hand is then lost, the file
     ends with the last whole one and has no index: it is read as one that was cut short. One thread.
     """
 
@@ -65,8 +65,9 @@ class RecordingWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, kind: object, *_: object) -> None:
+        with contextlib.suppress(*([] if kind is None else [OSError])):  # what went wrong first is told
+            self.close()
 
     def __repr__(self) -> str:
         return f"<RecordingWriter {self.path}, {self.size} bytes, {sum(self._counts.values())} messages>"
@@ -104,10 +105,11 @@ class RecordingWriter:
         if not self._open:
             return
         self._open = False
-        with contextlib.suppress(OSError):
+        try:
             if not self._disk.failed:
                 self._writer.finish()
-        self._disk.close()
+        finally:
+            self._disk.close()
 
     def _register(self, topic: bytes) -> int:
         channel = self._writer.channel(topic.decode("ascii"), "msgpack")
