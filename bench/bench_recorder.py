@@ -95,10 +95,10 @@ class Rig:
     def settle(self, rate: float) -> dict:
         """Play until the tracker has made its reference and is locked; its counters then."""
         for _ in range(SETTLE_S):
-            self.play(rate, 1.0)
+            self.play(rate / 5, 1.0)  # so that few frames wait while the reference is made: histograms begin with it
             time.sleep(0.2)
             status = self.status()
-            if status["state"] in ("LOCKED", "STALE", "HOLD") and status["reference"]["age_frames"] > rate / 4:
+            if status["state"] in ("LOCKED", "STALE", "HOLD") and status["reference"]["age_frames"] > rate / 10:
                 return status["ledger"]
         raise SystemExit(f"not locked after {SETTLE_S} s: {status['state']}")
 
