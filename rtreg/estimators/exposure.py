@@ -54,7 +54,7 @@ class Exposure:
         """Here is another frame."""
         if pixels.flags.writeable:  # those off the wire are not: kernels are compiled for one kind alone
             pixels = pixels.view()
-            pixels.flags.writeable = False
+            pixels.setflags(write=False)
         self.pixels, self.calibration = pixels, calibration
         self.n_bad = self._n_nan = self._n_saturated = 0
         self.looked = False

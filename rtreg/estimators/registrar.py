@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, get_args
@@ -29,6 +30,8 @@ from rtreg.records import NAN, Estimate, Shift, Verdict
 Image = npt.NDArray[Any]
 Method = Literal["auto", "centroid", "fft"]
 Place = tuple[Shift, bool]
+OK = Verdict.OK  # an enumeration takes its time to look up its members
+_shift = functools.partial(tuple.__new__, Shift)  # a named tuple's own constructor takes three times as long
 
 DTYPES = tuple(np.dtype(code) for code in ("u1", "u2", "i2", "i4", "f4", "f8"))
 _READY = frozenset(DTYPES)
@@ -539,7 +542,7 @@ class Registrar:
         self,
         fit: Fit,
         regime: Literal["track", "acquire"],
-        flags: Verdict = Verdict.OK,
+        flags: Verdict = OK,
         mean: float | None = None,
     ) -> Estimate:
         """The fit as an `Estimate`, with what the estimator itself can see wrong; `mean` as the tracker's."""
@@ -549,6 +552,7 @@ class Registrar:
                 contrast=self._contrast, iterations=fit.passes, regime=regime, scale=fit.scale,
                 flags=flags or (Verdict.LOW_SNR if fit.in_range else Verdict.OUT_OF_RANGE),
             )  # fmt: skip
+        dx, dy, scale = fit.dx, fit.dy, fit.scale
         xx, xy, yy, scale_variance = fit.xx, fit.xy, fit.yy, fit.scale_variance
         if not self._noise_known:
             # the line v = p + q signal has the shape right; the level is this frame's own
@@ -557,20 +561,21 @@ class Registrar:
         if not (xx >= 0.0 and yy >= 0.0):
             xx = xy = yy = NAN
             flags |= Verdict.LOW_SNR
-        if not (max(xx, yy) < LARGEST_SIGMA**2 and fit.scale**2 > SMALLEST_SCALE_SNR**2 * scale_variance):
+        known = xx < LARGEST_SIGMA**2 and yy < LARGEST_SIGMA**2
+        if not (known and scale * scale > SMALLEST_SCALE_SNR**2 * scale_variance):
             flags |= Verdict.LOW_SNR
-        if self.max_shift is not None and max(abs(fit.dx), abs(fit.dy)) > self.max_shift:
+        if self.max_shift is not None and max(abs(dx), abs(dy)) > self.max_shift:
             flags |= Verdict.OUT_OF_RANGE
-        shift = Shift(fit.dx, fit.dy)
-        if flags is Verdict.OK:
-            self._start, self._scale = shift, fit.scale
+        shift = _shift((dx, dy))
+        if flags is OK:
+            self._start, self._scale = shift, scale
         return Estimate(
             shift=shift,
             covariance=((xx, xy), (xy, yy)),
             chi2_dof=fit.chi2_dof,
             contrast=self._contrast,
-            scale=fit.scale,
-            offset=fit.offset - fit.scale * mean,
+            scale=scale,
+            offset=fit.offset - scale * mean,
             iterations=fit.passes,
             regime=regime,
             flags=flags,

@@ -9,6 +9,7 @@ import numpy as np
 from rtreg.kernels._jit import Array, Scalar, jit
 
 _NONE = np.empty((0, 0), np.float32)
+LOWEST = np.float32(-3.0e38)
 
 
 class Calibration(NamedTuple):
@@ -19,6 +20,12 @@ class Calibration(NamedTuple):
     inverse_flat: Array = _NONE
     mask: Array = _NONE.astype(bool)
     saturation: np.float32 = np.float32(np.inf)
+
+
+@jit
+def _usable(raw: Scalar, saturation: Scalar) -> bool:
+    """Whether a pixel is neither NaN, nor infinite, nor saturated; without a branch, for the sake of vectors."""
+    return bool((raw < saturation) & (raw > LOWEST))
 
 
 @jit
@@ -57,16 +64,14 @@ def prepare(
     n_bad = 0
     n_nan = 0
     n_saturated = 0
-    low = np.float32(-3.0e38)
     for y in range(ny):
         row = pixels[y]
         target = work[y]
-        rejected = 0
+        good = True  # a count of the others would take vectors of twice the width
         for x in range(nx):
             v = np.float32(row[x])
-            good = (v < saturation) & (v > low)
+            good &= _usable(v, saturation)
             target[x] = v - offset
-            rejected += 0 if good else 1
         if dark.size:
             d = dark[y]
             for x in range(nx):
@@ -78,12 +83,12 @@ def prepare(
         if mask.size:
             m = mask[y]
             for x in range(nx):
-                rejected += 1 if m[x] else 0
-        if rejected:
+                good &= not m[x]
+        if not good:
             for x in range(nx):
                 v = np.float32(row[x])
                 masked = mask.size > 0 and mask[y, x]
-                if masked or not ((v < saturation) & (v > low)):
+                if masked or not _usable(v, saturation):
                     target[x] = np.float32(0.0)
                     if not masked:
                         if v >= saturation:
@@ -118,13 +123,12 @@ def _plain(pixels: Array, offset: Scalar, saturation: Scalar, work: Array) -> bo
     """``work = pixels - offset`` as one vector; whether every pixel is good."""
     source = pixels.reshape(pixels.size)
     target = work.reshape(work.size)
-    low = np.float32(-3.0e38)
-    rejected = 0
+    good = True
     for i in range(target.size):
         v = np.float32(source[i])
-        rejected += 0 if (v < saturation) & (v > low) else 1
+        good &= _usable(v, saturation)
         target[i] = v - offset
-    return rejected == 0
+    return good
 
 
 @jit
@@ -164,26 +168,25 @@ def gather(
     n_bad = 0
     n_nan = 0
     n_saturated = 0
-    low = np.float32(-3.0e38)
     for t in range(count):
         left = tiles[t, 1]
         inside = left >= 0 and left + width <= nx
         for j in range(height):
             y = min(max(tiles[t, 0] + j, 0), ny - 1)
             target = image[j, t * width : (t + 1) * width]
-            rejected = 0
+            good = True
             if inside:
                 row = pixels[y, left : left + width]
                 for i in range(width):
                     v = np.float32(row[i])
-                    rejected += 0 if (v < saturation) & (v > low) else 1
+                    good &= _usable(v, saturation)
                     target[i] = v - offset
             else:
                 for i in range(width):
                     v = np.float32(pixels[y, min(max(left + i, 0), nx - 1)])
-                    rejected += 0 if (v < saturation) & (v > low) else 1
+                    good &= _usable(v, saturation)
                     target[i] = v - offset
-            if rejected == 0 and dark.size + inverse_flat.size + mask.size == 0:
+            if good and dark.size + inverse_flat.size + mask.size == 0:
                 continue
             for i in range(width):
                 x = min(max(left + i, 0), nx - 1)
@@ -193,7 +196,7 @@ def gather(
                     target[i] *= inverse_flat[y, x]
                 v = np.float32(pixels[y, x])
                 masked = mask.size > 0 and mask[y, x]
-                if masked or not ((v < saturation) & (v > low)):
+                if masked or not _usable(v, saturation):
                     target[i] = np.float32(0.0)
                     if not masked:
                         if v >= saturation:
