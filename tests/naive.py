@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 # -- B-splines (rtreg.kernels.bspline) --------------------------------------------------------------------------------
@@ -205,6 +207,21 @@ def rivals(values, radius_y, radius_x, most):
         if all(((j - b) / radius_y) ** 2 + ((i - a) / radius_x) ** 2 > 1 for b, a in kept):
             kept.append((j, i))
     return kept
+
+
+# -- leftover (rtreg.kernels.leftover) -------------------------------------------------------------------------------
+
+
+def leftover(frame, model, weights, dy, dx, level):
+    """Products of neighbouring residuals over sigma, and sums of w, w v, w v^2, where frame and reference overlap."""
+    ny, nx = frame.shape
+    common = [(y, x) for y in range(ny) for x in range(nx) if 0 <= y - dy < ny and 0 <= x - dx < nx]
+    w = {(y, x): float(weights[y - dy, x - dx]) for y, x in common}
+    rest = {p: math.sqrt(w[p]) * (float(frame[p]) - float(model[p])) for p in common}
+    rest = {p: 0.0 if math.isnan(r) else r for p, r in rest.items()}
+    products = sum(r * (rest.get((y + 1, x), 0.0) + rest.get((y, x + 1), 0.0)) for (y, x), r in rest.items())
+    values = {p: float(frame[p]) - level for p in common}
+    return np.array([products, *(sum(w[p] * values[p] ** k for p in common) for k in (0, 1, 2))])
 
 
 # -- evidence (rtreg.kernels.evidence) -------------------------------------------------------------------------------

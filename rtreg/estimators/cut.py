@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,36 @@ LEAST_NOISE = 0.1  # of the variance without light, for a frame that is said to 
 NO_ROWS = np.zeros((0, 2), np.int64)
 
 
+class Content(NamedTuple):
+    """What frames show on one grid.
+
+    `quiet_share` is the share of a pixel's variance that light has no part in, on average; `structure` the chi²/dof of
+    a frame of which nothing is explained; `amplitude` the root of the sum of squares of the reference about its mean.
+    """
+
+    quiet_share: float
+    structure: float
+    amplitude: float
+
+    @classmethod
+    def of(cls, values: Image, weights: Image, quiet: Image, light: Image) -> Pieces[Self]:
+        """Of a reference about its mean with these weights and variances, in pieces."""
+        share = quiet / (quiet + light)
+        yield
+        used = weights > 0.0
+        count = np.count_nonzero(used)
+        quiet_share = float(np.sum(share * used, dtype=np.float64)) / count
+        yield
+        total = float(weights.sum(dtype=np.float64))
+        product = weights * values
+        mean = float(product.sum(dtype=np.float64)) / total
+        yield
+        product *= values
+        square = float(product.sum(dtype=np.float64)) / total - mean * mean
+        yield
+        return cls(quiet_share, square * total / count, math.sqrt(float(np.sum(np.square(values), dtype=np.float64))))
+
+
 class Cut:
     """Templates cut for one window of shifts, on one grid. Made by a `Tracker`; a fit changes only the scratch.
 
@@ -41,8 +72,12 @@ class Cut:
     image, bad, column : arrays
         Scratch: tiles of the frame, their bad pixels, and sums of rows.
     structure : float
-        chi²/dof of a frame of which nothing is explained.
+        As `Content`.
+    rest : Pieces
+        What is worth its time from the second frame on; before anything else is cut in the same scratch.
     """
+
+    rest: Pieces[None]
 
     def __init__(self, grid: Grid, normal: Image, parts: Image, order: int) -> None:
         self.grid, self.normal, self.parts = grid, normal, parts
@@ -86,11 +121,12 @@ class Cut:
         steps = [float(np.abs(full[k]).max()) / gauss_newton.LARGEST for k in (1, 2)]
         if any(ROUNDING * step * amplitude > UNSEEN * sigma for step, sigma in zip(steps, sigmas, strict=True)):
             return
-        for which, held in enumerate(self._templates):
+        shorts, gains = list[Image](), np.empty_like(self._gains)
+        for held, gain in zip(self._templates, gains, strict=True):
             yield
-            short = aligned(held.shape, np.int16)
-            gauss_newton.quantise(held, short, self._gains[which])
-            self._templates[which] = short
+            shorts.append(aligned(held.shape, np.int16))
+            gauss_newton.quantise(held, shorts[-1], gain)
+        self._templates, self._gains = shorts, gains
         self._pack()
 
     def compile(self, frame: Exposure) -> None:
@@ -105,22 +141,10 @@ class Cut:
             False, 0.0, 0.0,
         )  # fmt: skip
 
-    def layers(
-        self, coefficients: Image, judging: Image, templates: Image, weights: Image, quiet: Image
-    ) -> Pieces[None]:
-        """Take what a residual is judged with; `quiet` is the share of each pixel's variance that light has none in."""
+    def judge_by(self, coefficients: Image, judging: Image, content: Content) -> None:
+        """Take what a residual is judged with."""
         self.judged = (coefficients, judging, kept_noise_table())
-        used = weights > 0.0
-        count = np.count_nonzero(used)
-        self.facts[follow.QUIET_SHARE] = float(np.sum(quiet * used, dtype=np.float64)) / count
-        yield
-        total = float(weights.sum(dtype=np.float64))
-        product = weights * templates[0]
-        mean = float(product.sum(dtype=np.float64)) / total
-        yield
-        product *= templates[0]
-        square = float(product.sum(dtype=np.float64)) / total - mean * mean
-        self.structure = square * total / count
+        self.facts[follow.QUIET_SHARE], self.structure = content.quiet_share, content.structure
 
     def know(self, sigma: float, share: float, background: float, per_frames: float, mean: float) -> None:
         """Take what the kernels have to know; `share` of the information is the scout's."""

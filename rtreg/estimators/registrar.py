@@ -21,6 +21,7 @@ from rtreg.estimators.pieces import Pieces, at_once
 from rtreg.estimators.robust import ROUNDS, Outliers
 from rtreg.estimators.significance import lever
 from rtreg.estimators.spline import SPLINES
+from rtreg.estimators.templates import Templates
 from rtreg.estimators.track import Fit, Tracker
 from rtreg.kernels import prepare
 from rtreg.kernels.prepare import Calibration
@@ -167,7 +168,7 @@ class Registrar:
         """
         other, noise_map = self.sibling(), copy.deepcopy(self._noise_map)
         other._noise_map = noise_map
-        other._tracker = self._tracker.afresh()
+        other._tracker = Tracker(self._tracker.templates)
         return other
 
     def __repr__(self) -> str:
@@ -362,7 +363,7 @@ class Registrar:
         yield
         if self._noise_map.known:
             noise = noise._replace(quiet=noise.quiet + side.doubt)
-        tracker = yield from Tracker.built(
+        templates = yield from Templates.built(
             image,
             side.good,
             noise,
@@ -372,7 +373,7 @@ class Registrar:
             spline=self._spline,
             tiled=not (self._calibration.mask.size or self._noise_map.learning or self._outliers),
         )
-        return tracker
+        return Tracker(templates)
 
     def _renew_tracker(self) -> None:
         """A new tracker for the reference as it is: the noise is another."""
@@ -388,7 +389,11 @@ class Registrar:
         return tracked and self._tracker.keep_up(shift.dy, shift.dx)
 
     def _new_searcher(self) -> Searcher:
-        noise_filter, reference, weights = self._tracker.noise_filter, self._reference, self._tracker.weights
+        noise_filter, reference, weights = (
+            self._tracker.templates.noise_filter,
+            self._reference,
+            self._tracker.templates.weights,
+        )
         if noise_filter is not None:
             mean = np.float32(self._tracker.mean)
             reference, weights = noise_filter.denoise(reference - mean) + mean, weights * noise_filter.keep

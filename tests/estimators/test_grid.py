@@ -141,12 +141,11 @@ def test_what_was_not_looked_at_is_there_when_asked_for():
 def test_large_frames_have_short_templates_where_their_rounding_is_nothing():
     scene, shift = make("granulation", (512, 512), peak=4000.0), Shift(0.31, -0.17)
     registrar = locked(scene, shift)
-    tracker = registrar._tracker
-    short = tracker._cut._templates[0]
-    assert short.dtype == np.int16
     found = registrar.measure(clean(scene, shift))
+    assert registrar._tracker._cut._templates[0].dtype == np.int16
     assert found.dx == pytest.approx(shift.dx, abs=0.0005)
     assert found.dy == pytest.approx(shift.dy, abs=0.0005)
     silent = Registrar(clean(scene), noise=NoiseModel(gain=1e6, read_noise=0.0), reference_frames=math.inf)
-    assert silent.measure(clean(scene, shift)).ok  # without noise to hide it, no rounding
+    for _ in range(2):
+        assert silent.measure(clean(scene, shift)).ok  # without noise to hide it, no rounding
     assert silent._tracker._cut._templates[0].dtype == np.float32

@@ -12,6 +12,7 @@ from rtreg import Registrar, Shift, register
 from rtreg.estimators.noise_map import NoiseMap
 from rtreg.estimators.pieces import at_once
 from rtreg.estimators.spline import CUBIC, QUINTIC
+from rtreg.estimators.templates import Templates
 from rtreg.estimators.track import Tracker
 from rtreg.estimators.wiener import filter_for
 from rtreg.kernels import box, gauss_newton
@@ -131,11 +132,15 @@ def test_the_noise_of_the_reference_is_taken_out_of_the_normal_matrix(kind, peak
     for _ in range(30):
         reference = noisy(scene, Shift(0, 0), rng).astype(np.float32)
         pixel_noise = NoiseMap(NOISE, SHAPE).of(reference, 1)
-        tracker = Tracker(reference, np.ones(SHAPE, bool), pixel_noise, reference_frames=1)
+        tracker = Tracker(Templates(reference, np.ones(SHAPE, bool), pixel_noise, reference_frames=1))
         normal = tracker.prepare_for(0.0, 0.0).normal
-        instruments, expected, raw = tracker._scratch[1], np.empty((4, 4)), np.empty((4, 4))
+        instruments, expected, raw = (
+            tracker._scratch.instruments(tracker._scratch.layers(SHAPE)),
+            np.empty((4, 4)),
+            np.empty((4, 4)),
+        )
         gauss_newton.gram(instruments, truth, truth[1], expected)
-        gauss_newton.gram(instruments, tracker._templates, truth[1], raw)
+        gauss_newton.gram(instruments, tracker.templates.layers, truth[1], raw)
         ratios.append(np.diag(normal)[2:] / np.diag(expected)[2:])
         noisy_ratios.append(np.diag(raw)[2:] / np.diag(expected)[2:])
     assert np.mean(noisy_ratios) > 1.15  # otherwise there is nothing to be taken out
@@ -145,4 +150,4 @@ def test_the_noise_of_the_reference_is_taken_out_of_the_normal_matrix(kind, peak
 def test_a_reference_with_little_noise_is_not_filtered():
     scene = make("cells", SHAPE, peak=20000.0)
     reference = noisy(scene, Shift(0, 0), np.random.default_rng(5))
-    assert Registrar(reference, noise=NOISE)._tracker.noise_filter is None
+    assert Registrar(reference, noise=NOISE)._tracker.templates.noise_filter is None

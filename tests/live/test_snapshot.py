@@ -23,7 +23,7 @@ from rtreg.simulate import Motion
 SCRATCH = {
     "Registrar": {"_exposure", "_searched_with"},
     "Tracker": {"_scratch", "_sums", "_state", "_lost", "fit"},
-    "Cut": {"image", "bad", "column"},
+    "Cut": {"image", "bad", "column", "rest"},
     "Searcher": {"_frame", "_frame_spectrum", "_squared", "_maps", "_explained", "_vertex", "_table", "_plan", "peak"},
     "Jury": {"_heights", "_places", "_frame", "_moved", "_lines", "_sums", "_left", "_vertex", "_found"},
     "Group": {"_scratch"},
