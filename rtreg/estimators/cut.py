@@ -58,6 +58,8 @@ class Content(NamedTuple):
 class Cut:
     """Templates cut for one window of shifts, on one grid. Made by a `Tracker`; a fit changes only the scratch.
 
+    `replaced` is one that is used no more: this one takes its memory.
+
     Attributes
     ----------
     grid : Grid
@@ -79,25 +81,35 @@ class Cut:
 
     rest: Pieces[None]
 
-    def __init__(self, grid: Grid, normal: Image, parts: Image, order: int) -> None:
+    def __init__(self, grid: Grid, normal: Image, parts: Image, order: int, replaced: Cut | None = None) -> None:
         self.grid, self.normal, self.parts = grid, normal, parts
         self.whole, self.tiles = grid.whole, grid.tiles
         self.order = order
         self._blocks = [NO_ROWS, NO_ROWS]
         self._templates: list[Image] = [np.zeros((3, 0, grid.shape[1]), np.float32) for _ in range(2)]
         self._gains = np.ones((2, 3))
+        self._room: Image = aligned((0,), np.float32) if replaced is None else replaced._room
         self.facts = np.zeros(follow.FACTS)
         self.column = aligned((gauss_newton.BLOCK + 2 * grid.shape[1],), np.float32)
+        self.column[:] = 0.0  # what lies past its end is multiplied with a zero
         self.image = aligned((0, 0) if grid.whole else grid.shape, np.float32)
         self.bad = np.empty(self.image.size, np.int32)
 
     def hold(self, inverse: Image, cut: Image, blocks: Image, which: int) -> None:
         """Take the templates' combinations for a full pass (`which` 0) or a scout's (1) over these rows."""
         rows = int((blocks[:, 1] - blocks[:, 0]).sum())
-        held = aligned((3, rows, cut.shape[2]), np.float32)
+        held = self._held(3, rows, cut.shape[2]) if which == 0 else aligned((3, rows, cut.shape[2]), np.float32)
         gauss_newton.combine(inverse[[0, 2, 3]], cut, blocks, held)
         self._blocks[which], self._templates[which] = blocks, held
         self._pack()
+
+    def _held(self, *shape: int) -> Image:
+        """Room for the templates of a full pass: to be given new memory takes longer than to fill it."""
+        size = math.prod(shape)
+        if self._room.size < size:
+            self._room = aligned((size,), np.float32)
+        held: Image = self._room[:size].reshape(shape)
+        return held
 
     def _pack(self) -> None:
         self.held: tuple[Image, Image, Image, Image, Image] = (
@@ -126,7 +138,7 @@ class Cut:
             yield
             shorts.append(aligned(held.shape, np.int16))
             gauss_newton.quantise(held, shorts[-1], gain)
-        self._templates, self._gains = shorts, gains
+        self._templates, self._gains, self._room = shorts, gains, aligned((0,), np.float32)
         self._pack()
 
     def compile(self, frame: Exposure) -> None:

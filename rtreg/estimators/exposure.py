@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,10 @@ LARGEST_BAD_FRACTION = 0.25  # of the frame: with more bad pixels than that ther
 
 
 def aligned(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Image:
-    """Zeros that begin at a line of the cache."""
+    """An array, not initialised, that begins at a line of the cache."""
     kind = np.dtype(dtype)
-    size = int(np.prod(shape)) * kind.itemsize
-    raw = np.zeros(size + ALIGNMENT, np.uint8)
+    size = math.prod(shape) * kind.itemsize
+    raw = np.empty(size + ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
     return raw[start : start + size].view(kind).reshape(shape)
 
@@ -45,6 +46,7 @@ class Exposure:
         self.calibration = Calibration()
         self.pixels: Image = np.zeros((0, 0), np.float32)
         self.work = aligned(shape, np.float32)
+        self.work[:] = 0.0
         self.bad = np.empty(shape[0] * shape[1], np.int32)
         self._scratch_mask = np.zeros(shape, bool)
         self.n_bad = self._n_nan = self._n_saturated = 0

@@ -231,10 +231,11 @@ class Templates:
             corners = choose_tiles(self._information, window, self.shape, margin)
         return Grid(self.shape, window, corners, slack=self.slack, reach=reach)
 
-    def cut(self, grid: Grid, scratch: Scratch) -> Pieces[tuple[Cut | None, float]]:
+    def cut(self, grid: Grid, scratch: Scratch, replaced: Cut | None = None) -> Pieces[tuple[Cut | None, float]]:
         """Templates for frames about one shift, and what part of the gradients' energy in them is signal.
 
-        What makes them quick for more than one frame is still to be done: `Cut.rest`.
+        What makes them quick for more than one frame is still to be done: `Cut.rest`. `replaced` is of no use any more
+        if there are new ones.
         """
         chosen, blocks = yield from self._choose(grid, scratch)
         templates, instruments = chosen.templates, scratch.instruments(chosen.layers)
@@ -255,10 +256,11 @@ class Templates:
             inverse = np.linalg.inv(normal)
         except np.linalg.LinAlgError:
             return None, left
-        made = Cut(grid, normal, inverse @ spread @ inverse.T, self.spline.order)
-        covariance = self.covariance_of(made.parts)
+        parts = inverse @ spread @ inverse.T
+        covariance = self.covariance_of(parts)
         if not (np.isfinite(covariance).all() and covariance[2, 2] > 0.0 and covariance[3, 3] > 0.0):
             return None, left
+        made = Cut(grid, normal, parts, self.spline.order, replaced)
         made.hold(inverse, chosen.layers, blocks, 0)
         yield
         content = self._content

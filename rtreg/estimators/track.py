@@ -79,6 +79,7 @@ class Tracker:
         self._ahead: tuple[Job[Cut | None], Place] | None = None  # cutting for where a drift goes, and what for
         self._scratch = Scratch()
         self._border_error: Image | None = None
+        self._model: Image | None = None
         self._sums = np.zeros(4)
         self._state = np.zeros(follow.STATE)
         self._state[follow.GUESS] = self.mean  # the offset of the last frame: where the next one's is looked for
@@ -106,20 +107,20 @@ class Tracker:
     def _in_a_hurry(self, place: Place) -> Cut | None:
         """`prepare_for` for a frame that waits: the rest is done after it."""
         self._ahead = self._rest = None
-        cut = at_once(self._begin(place))
+        cut = at_once(self._begin(place, self._cut))
         if cut is not None:
             self._cut, self._cut_at, self._rest = cut, place, Job(self._in_fewer(cut.rest, cut.grid))
         return cut
 
-    def _begin(self, place: Place) -> Pieces[Cut | None]:
-        """Templates that are right, but for the rest."""
+    def _begin(self, place: Place, replaced: Cut | None = None) -> Pieces[Cut | None]:
+        """Templates that are right, but for the rest; `replaced` by them, if there are any."""
         dy, dx, whole = place
         window = self.templates.window_at(dy, dx)
         if window.empty:
             return None
         grid = self.templates.grid(window, whole)
         yield
-        cut, self.information_left = yield from self._in_fewer(self.templates.cut(grid, self._scratch), grid)
+        cut, self.information_left = yield from self._in_fewer(self.templates.cut(grid, self._scratch, replaced), grid)
         return cut
 
     def _in_fewer(self, pieces: Pieces[T], grid: Grid) -> Pieces[T]:
@@ -390,9 +391,11 @@ class Tracker:
         """Fraction of the frame's weighted variance that the last fit leaves as structure.
 
         Judged by the products of neighbouring residuals: noise has no correlation between neighbours; another scene,
-        locked on by chance, does. Allocates: for acquisition, not for every frame.
+        locked on by chance, does.
         """
-        model = np.empty(self.shape, np.float32)
+        if self._model is None:
+            self._model = np.empty(self.shape, np.float32)
+        model = self._model
         self.predict(model)
         fit, sums, rows = self.fit, np.empty(4), np.empty((2, self.shape[1]), np.float32)
         weights = self.templates.judging

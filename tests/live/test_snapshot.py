@@ -22,8 +22,8 @@ from rtreg.simulate import Motion
 # what the next frame writes before it reads, or what only says how the last one went
 SCRATCH = {
     "Registrar": {"_exposure", "_searched_with"},
-    "Tracker": {"_scratch", "_sums", "_state", "_lost", "fit"},
-    "Cut": {"image", "bad", "column", "rest"},
+    "Tracker": {"_scratch", "_model", "_sums", "_state", "_lost", "fit"},
+    "Cut": {"image", "bad", "column", "rest", "_room"},
     "Searcher": {"_frame", "_frame_spectrum", "_squared", "_maps", "_explained", "_vertex", "_table", "_plan", "peak"},
     "Jury": {"_heights", "_places", "_frame", "_moved", "_lines", "_sums", "_left", "_vertex", "_found"},
     "Group": {"_scratch"},
