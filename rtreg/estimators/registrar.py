@@ -153,6 +153,7 @@ class Registrar:
         self._noise_map = NoiseMap(self.noise, self.shape)
         self._baseline = NAN  # chi²/dof of good fits: what "fits as before" means
         self._scale = NAN  # of the last good answer
+        self._misfits = 0  # frames in a row that fit worse than those before
         self._agreed = CONFIRMATIONS  # searches in a row that agree; before the first answer there is nothing to doubt
 
     def sibling(self) -> Registrar:
@@ -426,6 +427,7 @@ class Registrar:
             "baseline": self._baseline,
             "scale": self._scale,
             "agreed": self._agreed,
+            "misfits": self._misfits,
             "star_known": self._star_known,
             "tracker": self._tracker.snapshot(),
         }
@@ -443,6 +445,7 @@ class Registrar:
         self._contrast, self._baseline = float(state["contrast"]), float(state["baseline"])
         self._start = Shift(*map(float, state["start"]))
         self._scale, self._agreed = float(state["scale"]), int(state["agreed"])
+        self._misfits = int(state.get("misfits", 0))
         self._renew_tracker()
         self._tracker.restore(state["tracker"])
         if state["star_known"]:
@@ -492,10 +495,15 @@ class Registrar:
             return "track lost: hardly any of the reference left in the frame"
         if not fit.converged:
             return f"track lost: no convergence after {fit.passes} passes, scale {fit.scale:.3g}"
-        limit = max(MISFIT_GROWTH * self._baseline, UNEXPLAINED * structure)
+        limit = self._misfit_limit(structure)
         if fit.chi2_dof > limit:
             return f"track lost: chi2/dof {fit.chi2_dof:.3g}, limit {limit:.3g}"
         return None
+
+    def _misfit_limit(self, structure: float) -> float:
+        """chi²/dof above which a frame fits worse than those before and than noise explains; NaN before the first."""
+        usual = max(self._baseline, 1.0) if self._noise_map.known else self._baseline
+        return max(MISFIT_GROWTH * usual, UNEXPLAINED * structure)
 
     def _acquire(self) -> Estimate:
         if not self._exposure.look():
@@ -509,6 +517,11 @@ class Registrar:
         fit = self._track(start)
         fit = self._learn_noise(fit)
         doubts = self._doubts(found, start, fit, 1.0 + searcher.bin)
+        if doubts is OK and fit.chi2_dof > self._misfit_limit(self._tracker.structure):
+            self._misfits += 1
+            if self._misfits < CONFIRMATIONS:
+                doubts = Verdict.MISFIT
+                self.last_transition = f"found, but chi2/dof is {fit.chi2_dof:.3g}: {self._misfits} frames in a row"
         known, before = not math.isnan(self._scale), self._start
         estimate = self._judge(fit, "acquire", doubts)
         if not estimate.ok:
@@ -517,7 +530,7 @@ class Registrar:
         far = known and max(abs(estimate.dx - before.dx), abs(estimate.dy - before.dy)) > TRACK_REACH
         self._agreed = 1 if far else self._agreed + 1
         self.locked = self._agreed >= CONFIRMATIONS
-        self._baseline = fit.chi2_dof
+        self._baseline, self._misfits = fit.chi2_dof, 0
         what = "locked" if self.locked else f"found {self._agreed} of {CONFIRMATIONS} times before the lock"
         self.last_transition = f"{what}: search score {found.score:.3g}, contrast {found.contrast:.3g}"
         return estimate

@@ -363,6 +363,27 @@ def test_a_wild_pixel_beside_the_brightest_star_moves_nothing_unseen():
     assert moved > 5
 
 
+def test_a_frame_that_fits_worse_is_a_misfit_until_three_in_a_row_do():
+    scene, still = Scene("stars", (128, 128), seed=3), Shift(0.0, 0.0)
+    registrar = Registrar(clean(scene), noise=NOISE, reference_frames=math.inf)
+    rng = np.random.default_rng(5)
+    y, x = np.unravel_index(int(np.argmax(clean(scene))), scene.shape)
+
+    def told(spoilt):
+        frame = noisy(scene, still, rng)
+        frame[y - 3 : y + 4 : 3, x + 3] += 20_000 * spoilt
+        return registrar.measure(frame).flags
+
+    assert [told(False) for _ in range(3)] == [Verdict.OK] * 3
+    for _ in range(3):  # now and then: never how things are
+        assert Verdict.MISFIT in told(True)
+        assert told(False) is Verdict.OK
+        assert registrar.locked
+    flags = [told(True) for _ in range(4)]
+    assert all(Verdict.MISFIT in flag for flag in flags[:2])
+    assert flags[2:] == [Verdict.OK] * 2
+
+
 def test_a_drift_needs_no_new_templates_within_a_measurement_when_it_is_kept_up_with(scene):
     registrar = Registrar(clean(scene), noise=NOISE, reference_frames=math.inf)
     registrar.measure(clean(scene))
