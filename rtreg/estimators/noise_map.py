@@ -147,26 +147,26 @@ class NoiseMap:
         self.frames = 0
         self._sums[:] = 0.0
 
-    def learn(self, squares: Image, model: Image, share: float, frames: float, integer: bool) -> bool:
+    def learn(self, squares: Image, image: Image, share: float, integer: bool) -> bool:
         """Take in the residuals of one good frame; True when `of` has changed.
 
         Parameters
         ----------
-        squares, model : (my, mx) float32
-            Squared residuals, NaN where there is none, and the frame that was expected.
+        squares, image : (my, mx) float32
+            Squared residuals, NaN where there is none, and the mean of reference and frame. Pixels that are bright by
+            their noise must not be so by that of the residual, or the line would be too flat.
         share : float
             Variance of a residual over that of a frame's pixel: more than 1 when the reference is noisy.
-        frames : float
-            Averaged into the reference that the model is made of.
         integer : bool
             Whether pixels are whole ADU.
         """
         use = np.isfinite(squares)
         p, q = self.line or (0.0, 0.0)
         if self.frames == 0:
-            self._faintest, brightest = (float(v) for v in np.percentile(model[use], (FAINT, BRIGHT)))
+            self._faintest, brightest = (float(v) for v in np.percentile(image[use], (FAINT, BRIGHT)))
             self._range = max(brightest - self._faintest, 1e-30)
-        signal = self._light(model, frames, p, q)[use]
+        frames = share / (share - 1.0) if share > 1.0 else math.inf  # as many as have the image's noise
+        signal = self._light(image, frames, p, q)[use]
         # bins grow with the square of the signal: most pixels are dark, and the few bright ones matter most
         index = np.minimum(BINS * np.sqrt(np.minimum(signal / self._range, 1.0)), BINS - 1).astype(np.intp)
         for row, values in zip(self._sums, (None, squares[use] / share, signal), strict=True):
@@ -176,7 +176,7 @@ class NoiseMap:
             return False
         filled = self._sums[:, self._sums[0] > 0]
         p, q, _ = variance_line(filled[0], filled[1] / filled[0], filled[2] / filled[0])
-        least = QUANTISATION if integer else _rounding(model[use])
+        least = QUANTISATION if integer else _rounding(image[use])
         p = max(p, least)
         self.line, self.least_level = (p, q), least / p
         return True

@@ -617,8 +617,8 @@ class Registrar:
         integer = exposure.pixels.dtype.kind in "iu"
         while fit.converged and self._noise_map.learning:
             blind = not self._noise_map.known
-            squares, model, share = self._tracker.squares(exposure.work, exposure.bad[: exposure.n_bad])
-            if not self._noise_map.learn(squares, model, share, self._frames, integer):
+            seen = self._tracker.squares(exposure.work, exposure.bad[: exposure.n_bad])
+            if not self._noise_map.learn(*seen, integer):
                 break
             start = Shift(fit.dx, fit.dy)
             self._renew_tracker()

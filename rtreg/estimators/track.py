@@ -360,9 +360,10 @@ class Tracker:
 
         Returns
         -------
-        squares, model : (my, mx) float32
+        squares, signal : (my, mx) float32
             On the common pixels, over ``1 - h`` with h the share of a pixel in its own prediction; NaN where the fit
-            did not look. The model is the frame's, without noise of its own.
+            did not look. The signal is the mean of frame and model, by inverse variance: it has as little noise as
+            can be, and none in common with the residual.
         share : float
             Variance of a residual over that of a frame's pixel.
         """
@@ -383,9 +384,10 @@ class Tracker:
         looked = self.templates.judging > 0.0
         looked[: window.top] = looked[window.bottom :] = looked[:, : window.left] = looked[:, window.right :] = False
         keep[~looked] = np.nan
-        squares = np.square(frame[in_frame] - model[in_reference]) / keep[in_reference]
-        share = 1.0 + fit.scale**2 * self.templates.per_frames * kept_noise(fit.dy) * kept_noise(fit.dx)
-        return squares, model[in_reference], share
+        rest, signal = frame[in_frame] - model[in_reference], model[in_reference]
+        of_model = fit.scale**2 * self.templates.per_frames * kept_noise(fit.dy) * kept_noise(fit.dx)
+        signal += np.nan_to_num(rest) * np.float32(of_model / (1.0 + of_model))
+        return np.square(rest) / keep[in_reference], signal, 1.0 + of_model
 
     def structure_left(self, work: Image) -> float:
         """Fraction of the frame's weighted variance that the last fit leaves as structure.

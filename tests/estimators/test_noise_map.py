@@ -72,3 +72,15 @@ def test_one_frame_of_a_star_and_nothing_known_still_has_a_true_error_bar(kind):
         sigmas.append(estimate.sigma)
     ratio = np.sqrt(np.mean(np.square(sigmas)) / np.mean(np.square(errors)))
     assert ratio == pytest.approx(1.0, abs=3 / math.sqrt(600) + 0.1)
+
+
+@pytest.mark.parametrize("peak", [60.0, 600.0])
+def test_pixels_that_only_noise_makes_bright_do_not_flatten_the_line(peak):
+    """One noisy reference, one frame: what is bright in their mean is not so by the noise of their difference."""
+    scene = make("stars", (64, 64), peak=peak, background=10.0)
+    rng, lines = np.random.default_rng(3), []
+    for _ in range(25):
+        registrar = Registrar(noisy(scene, Shift(0, 0), rng))
+        assert registrar.measure(noisy(scene, Shift(*rng.uniform(-1, 1, 2)), rng)).ok
+        lines.append(registrar._noise_map.line[1])
+    assert np.mean(lines) == pytest.approx(1.0, abs=0.12)
