@@ -15,7 +15,7 @@ from astropy.io import fits
 from rtreg.chi2_shifts import chi2_shift_iterzoom
 from rtreg.cross_correlation_shifts import cross_correlation_shifts
 from rtreg.estimators.align import align
-from rtreg.estimators.registrar import as_pixels
+from rtreg.estimators.pixels import as_pixels
 from rtreg.FITS_tools.load_header import load_data, load_header
 from rtreg.FITS_tools.methods import measure
 from rtreg.FITS_tools.projection import OPTIONS, check_options, header_shape, project_to_header, same_pixels

@@ -53,7 +53,7 @@ def project_to_header(fitsfile: Any, header: Any, **kwargs: Any) -> npt.NDArray[
     check_options(kwargs)
     kwargs.pop("quiet", None)
     # not at the top: readers of headers and cubes need no kernels
-    from rtreg.estimators.registrar import as_pixels
+    from rtreg.estimators.pixels import as_pixels
 
     reproject = _reproject()
     source = as_pixels(load_data(fitsfile), "the image to project"), image_wcs(fitsfile)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rtreg.errors import ConfigError, FrameError
-from rtreg.estimators.registrar import as_pixels
+from rtreg.estimators.pixels import as_pixels
 from rtreg.fft_tools.shift import shift2d
 from rtreg.kernels import bspline, prepare
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from rtreg.kernels import follow, prepare
 from rtreg.kernels.prepare import Calibration
+from rtreg.noise import NoiseModel
 from rtreg.records import Verdict
 
 Image = npt.NDArray[Any]
@@ -89,3 +90,21 @@ class Exposure:
             saturated = Verdict.SATURATED if self._n_saturated else Verdict.OK
             return saturated | (Verdict.NAN if self._n_nan else Verdict.OK)
         return Verdict.DARK if self.looked and follow.alike(self.work) else Verdict.OK
+
+
+def calibration_of(noise: NoiseModel, shape: tuple[int, int]) -> Calibration:
+    """The noise model's images in the form the kernel wants them."""
+    given: dict[str, Any] = {}
+    offset = noise.offset
+    if noise.dark is not None and np.ndim(noise.dark):
+        given["dark"] = np.nan_to_num(np.asarray(noise.dark, np.float32))
+    elif noise.dark is not None:
+        offset += float(noise.dark)
+    if noise.flat is not None:
+        flat = np.asarray(noise.flat, np.float32)
+        given["inverse_flat"] = np.divide(np.float32(1.0), flat, out=np.zeros_like(flat), where=flat > 0)
+    if (bad := noise.bad_pixels(shape)) is not None:
+        given["mask"] = bad
+    if noise.saturation is not None:
+        given["saturation"] = np.float32(noise.saturation)
+    return Calibration(offset=np.float32(offset), **given)

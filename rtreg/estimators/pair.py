@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from rtreg.errors import ConfigError, FrameError
 from rtreg.estimators.acquire import DETECTION, Peak, Searcher
-from rtreg.estimators.registrar import as_pixels
+from rtreg.estimators.pixels import as_pixels
 from rtreg.estimators.spline import kept_noise
 from rtreg.estimators.track import MAX_PASSES, Fit
 from rtreg.kernels import bspline, chi2, prepare

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from rtreg.errors import ConfigError, FrameError
 from rtreg.estimators.consensus import Consensus, combined, lever_of
-from rtreg.estimators.registrar import Registrar, as_pixels
+from rtreg.estimators.pixels import as_pixels
+from rtreg.estimators.registrar import Registrar
 from rtreg.noise import NoiseModel
 from rtreg.records import Estimate, Shift
 

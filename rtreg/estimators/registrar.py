@@ -6,7 +6,7 @@ import copy
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -14,16 +14,16 @@ import numpy.typing as npt
 from rtreg.errors import ConfigError, FrameError
 from rtreg.estimators import centroid
 from rtreg.estimators.acquire import DETECTION, Peak, Searcher
-from rtreg.estimators.exposure import Exposure
-from rtreg.estimators.fill import fill
+from rtreg.estimators.exposure import Exposure, calibration_of
 from rtreg.estimators.noise_map import NoiseMap
 from rtreg.estimators.pieces import Pieces, at_once
+from rtreg.estimators.pixels import as_pixels
 from rtreg.estimators.robust import ROUNDS, Outliers
+from rtreg.estimators.side import Side, side_of
 from rtreg.estimators.significance import lever
 from rtreg.estimators.spline import SPLINES
 from rtreg.estimators.templates import Templates
 from rtreg.estimators.track import Fit, Tracker
-from rtreg.kernels import prepare
 from rtreg.kernels.prepare import Calibration
 from rtreg.noise import NoiseModel
 from rtreg.records import NAN, Estimate, Shift, Verdict
@@ -34,8 +34,6 @@ Place = tuple[Shift, bool]
 OK = Verdict.OK  # an enumeration takes its time to look up its members
 _shift = functools.partial(tuple.__new__, Shift)  # a named tuple's own constructor takes three times as long
 
-DTYPES = tuple(np.dtype(code) for code in ("u1", "u2", "i2", "i4", "f4", "f8"))
-_READY = frozenset(DTYPES)
 SMALLEST_SCALE_SNR = 5.0  # photometric scale over its sigma
 LARGEST_SIGMA = 1.0  # px: a wider error bar than the linear model can speak of
 SMALLEST_CONTRAST = 1.5
@@ -48,16 +46,6 @@ UNEXPLAINED = 0.01  # of the structure: less than that is interpolation error at
 LARGEST_STRUCTURE_LEFT = 0.25  # of a frame's variance: with more than that unexplained it is another scene
 LEAST_PRESENT = 0.3  # of what the reference promises where a search ended
 LEAST_INFORMATION = 0.3  # of the gradient energy that is signal, not the reference's noise
-
-
-class _Side(NamedTuple):
-    """One reference and all that belongs to it."""
-
-    image: Image
-    good: Image
-    doubt: Image  # variance of what bad pixels were filled with
-    frames: float
-    tracker: Tracker | None = None
 
 
 class Registrar:
@@ -136,7 +124,7 @@ class Registrar:
         self.noise = noise or NoiseModel()
         self.noise.check_shape(self.shape)
         self.max_shift, self.method, self.slack = max_shift, method, slack
-        self._calibration = _calibration(self.noise, self.shape)
+        self._calibration = calibration_of(self.noise, self.shape)
         self._identity = Calibration()
         self._robust, self._noise_known = robust, self.noise.known
         self._begin()
@@ -186,17 +174,17 @@ class Registrar:
     @property
     def reference(self) -> Image:
         """The reference, calibrated, bad pixels filled: (ny, nx) float32. Not to be written to."""
-        return self._reference
+        return self._side.image
 
     def lever(self) -> Image:
         """What the measured shift (x, y) becomes by a growth (first column) and a turn about the first pixel, (2, 2).
 
         Of a star at (x, y) it is ``[[x, -y], [y, x]]``; see `significance.lever`.
         """
-        noisy = not math.isinf(self._frames) and self._noise_map.known
-        noise = self._noise_map.of(self._reference, self._frames)
-        variance = noise.total / np.float32(self._frames if noisy else 1.0)
-        return lever(self._reference, variance, self._good, noisy=noisy)
+        image, good, _, frames = self._side
+        noisy = not math.isinf(frames) and self._noise_map.known
+        variance = self._noise_map.of(image, frames).total / np.float32(frames if noisy else 1.0)
+        return lever(image, variance, good, noisy=noisy)
 
     @property
     def information_left(self) -> float:
@@ -234,12 +222,12 @@ class Registrar:
         Begin anew when `noise_line` changes meanwhile: what was made is for the noise that was known before.
         """
         pixels = self._checked(reference, reference_frames)
-        side = yield from self._side(pixels, reference_frames, None, True)
+        side, tracker = yield from self._made_of(pixels, reference_frames, None, True)
         yield
         shift, tracked = where()
-        if tracked and side.tracker is not None:
-            yield from side.tracker.cutting(shift.dy, shift.dx, whole=whole)
-        self._install(side)
+        if tracked:
+            yield from tracker.cutting(shift.dy, shift.dx, whole=whole)
+        self._install(side, tracker)
         if tracked:
             self._find_star()
         else:
@@ -313,51 +301,23 @@ class Registrar:
     # -- reference ------------------------------------------------------------------------------------------------
 
     def _set_reference(self, pixels: Image, frames: float, mask: Image | None, calibrated: bool) -> None:
-        self._install(at_once(self._side(pixels, frames, mask, calibrated)))
+        self._install(*at_once(self._made_of(pixels, frames, mask, calibrated)))
 
-    def _install(self, side: _Side) -> None:
-        assert side.tracker is not None
-        self._reference, self._good, self._doubt, self._frames = side.image, side.good, side.doubt, side.frames
-        self._tracker = side.tracker
+    def _install(self, side: Side, tracker: Tracker) -> None:
+        self._side, self._tracker = side, tracker
         self._searcher: Searcher | None = None
         self._star: centroid.Star | None = None
         self._star_known = False
 
-    def _side(self, pixels: Image, frames: float, mask: Image | None, calibrated: bool) -> Pieces[_Side]:
-        """All that belongs to a reference."""
-        if mask is not None and np.shape(mask) != self.shape:
-            raise ConfigError(f"mask is {np.shape(mask)} but the reference is {self.shape}")
-        exposure = Exposure(self.shape)
-        exposure.take(pixels, self._identity if calibrated else self._calibration)
-        yield
-        exposure.look()
-        yield
-        work = exposure.work
-        good = np.ones(self.shape, bool)
-        good.reshape(-1)[exposure.bad[: exposure.n_bad]] = False
-        if mask is not None:
-            good &= ~np.asarray(mask, bool)
-        if not good.any():
-            raise FrameError("the reference has no good pixel: every one is masked, NaN or saturated")
-        yield
-        bad = np.flatnonzero(~good).astype(np.int32)
-        level = work.item(int(np.argmax(good)))  # any good pixel's
-        work.reshape(-1)[bad] = level
-        if float(np.ptp(work)) == 0.0:
-            raise FrameError(f"the reference is constant ({level:g}): there is nothing to follow in it")
-        doubt = np.zeros(self.shape, np.float32)
-        if bad.size:
-            yield
-            work.reshape(-1)[bad] = 0.0
-            prepare.patch(work, bad, bad.size, np.zeros(self.shape, bool))
-            yield
-            doubt = yield from fill(work, good)
-        yield
-        side = _Side(work, good, doubt, float(frames))
+    def _made_of(
+        self, pixels: Image, frames: float, mask: Image | None, calibrated: bool
+    ) -> Pieces[tuple[Side, Tracker]]:
+        """What belongs to a reference."""
+        side = yield from side_of(pixels, self._identity if calibrated else self._calibration, frames, mask)
         tracker = yield from self._tracker_for(side)
-        return side._replace(tracker=tracker)
+        return side, tracker
 
-    def _tracker_for(self, side: _Side) -> Pieces[Tracker]:
+    def _tracker_for(self, side: Side) -> Pieces[Tracker]:
         image = side.image
         self._noise_map.guess(image, side.good, side.frames)
         noise = self._noise_map.of(image, side.frames)
@@ -378,8 +338,7 @@ class Registrar:
 
     def _renew_tracker(self) -> None:
         """A new tracker for the reference as it is: the noise is another."""
-        side = _Side(self._reference, self._good, self._doubt, self._frames)
-        self._install(side._replace(tracker=at_once(self._tracker_for(side))))
+        self._install(self._side, at_once(self._tracker_for(self._side)))
 
     def keep_up(self) -> bool:
         """Do a piece of what a drift that goes on would make a `measure` do soon. Between frames, when there is time.
@@ -390,13 +349,10 @@ class Registrar:
         return tracked and self._tracker.keep_up(shift.dy, shift.dx)
 
     def _new_searcher(self) -> Searcher:
-        noise_filter, reference, weights = (
-            self._tracker.templates.noise_filter,
-            self._reference,
-            self._tracker.templates.weights,
-        )
+        templates, reference = self._tracker.templates, self._side.image
+        weights, noise_filter = templates.weights, templates.noise_filter
         if noise_filter is not None:
-            mean = np.float32(self._tracker.mean)
+            mean = np.float32(templates.mean)
             reference, weights = noise_filter.denoise(reference - mean) + mean, weights * noise_filter.keep
         self._searcher = Searcher(reference, weights, self.max_shift)
         return self._searcher
@@ -405,8 +361,8 @@ class Registrar:
         """Look for the reference's star, if it is to be followed and has not been looked for."""
         if self.method != "centroid" or self._star_known:
             return
-        noise = self._noise_map.of(self._reference, self._frames)
-        self._star = centroid.find_star(self._reference, self._good, noise, self._frames)
+        image, good, _, frames = self._side
+        self._star = centroid.find_star(image, good, self._noise_map.of(image, frames), frames)
         self._star_known = True
         if self._star is None:
             self.last_transition = "no star stands out in the reference: tracked by the fit"
@@ -414,10 +370,10 @@ class Registrar:
     def snapshot(self) -> dict[str, Any]:
         """What the next answers depend on besides the options: plain data, and arrays that the next call may change."""
         return {
-            "reference": self._reference,
-            "good": self._good,
-            "doubt": self._doubt,
-            "frames": self._frames,
+            "reference": self._side.image,
+            "good": self._side.good,
+            "doubt": self._side.doubt,
+            "frames": self._side.frames,
             "searcher": self._searcher is not None,
             "start": tuple(self._start),
             "locked": self.locked,
@@ -437,10 +393,10 @@ class Registrar:
 
         Raises `FrameError` when the images in it are not of this registrar's shape.
         """
-        self._reference, self._good, self._doubt = (
+        image, good, doubt = (
             self._image(state[n], t) for n, t in (("reference", "f4"), ("good", "?"), ("doubt", "f4"))
         )
-        self._frames = float(state["frames"])
+        self._side = Side(image, good, doubt, float(state["frames"]))
         self._noise_map.restore(state["noise"])
         self._contrast, self._baseline = float(state["contrast"]), float(state["baseline"])
         self._start = Shift(*map(float, state["start"]))
@@ -661,46 +617,6 @@ def register(reference: npt.ArrayLike, frame: npt.ArrayLike, **options: Any) -> 
     [2.25, -0.5]
     """
     return Registrar(reference, **options).measure(frame)
-
-
-def as_pixels(image: npt.ArrayLike, name: str) -> Image:
-    """`image` as a 2-D native array of a supported dtype, without a copy where that is possible.
-
-    Raises `FrameError` naming `name`, the shape or the dtype. Masked arrays become float with NaN where masked.
-    """
-    if type(image) is np.ndarray and image.ndim == 2 and image.dtype in _READY and image.flags.c_contiguous:
-        return image  # the frame path: nothing to do
-    if isinstance(image, np.ma.MaskedArray):
-        image = np.ma.filled(image.astype(np.float64), np.nan)
-    pixels = np.asarray(image)
-    if pixels.ndim != 2:
-        raise FrameError(f"{name} has {pixels.ndim} dimensions {pixels.shape}: give one 2-D image (ny, nx)")
-    native = pixels.dtype.newbyteorder("=")
-    if native not in DTYPES:
-        if pixels.dtype.kind in "iub":
-            native = np.dtype(np.float64)
-        else:
-            known = ", ".join(dtype.name for dtype in DTYPES)
-            raise FrameError(f"{name} has dtype {pixels.dtype}: convert it to one of {known}")
-    return np.ascontiguousarray(pixels, native)
-
-
-def _calibration(noise: NoiseModel, shape: tuple[int, int]) -> Calibration:
-    """The noise model's images in the form the kernel wants them."""
-    given: dict[str, Any] = {}
-    offset = noise.offset
-    if noise.dark is not None and np.ndim(noise.dark):
-        given["dark"] = np.nan_to_num(np.asarray(noise.dark, np.float32))
-    elif noise.dark is not None:
-        offset += float(noise.dark)
-    if noise.flat is not None:
-        flat = np.asarray(noise.flat, np.float32)
-        given["inverse_flat"] = np.divide(np.float32(1.0), flat, out=np.zeros_like(flat), where=flat > 0)
-    if (bad := noise.bad_pixels(shape)) is not None:
-        given["mask"] = bad
-    if noise.saturation is not None:
-        given["saturation"] = np.float32(noise.saturation)
-    return Calibration(offset=np.float32(offset), **given)
 
 
 def _check_options(reference_frames: float, max_shift: float | None, method: str, slack: float) -> None:

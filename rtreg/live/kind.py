@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rtreg.errors import FrameError
-from rtreg.estimators.registrar import DTYPES
+from rtreg.estimators.pixels import DTYPES
 from rtreg.records import Frame
 
 CHANGED_AFTER = 5  # frames of another kind in a row: no longer strays, the stream has changed
