@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
+LONGEST = "test_wheel.py"
 ALONE = ("services", "test_client.py", "test_readme.py")  # folders and files
 ROOM = pytest.StashKey["Room"]()
 
@@ -42,6 +43,11 @@ def alone(item):
     if item is None or not item.path.is_relative_to(HERE):
         return False
     return not set(item.path.relative_to(HERE).parts).isdisjoint(ALONE)
+
+
+def pytest_collection_modifyitems(items):
+    """The longest file first: one worker would be left with it at the end."""
+    items.sort(key=lambda item: item.path.name != LONGEST)
 
 
 def pytest_configure(config):

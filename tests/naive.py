@@ -119,18 +119,15 @@ def slope_matrix(n):
 def project(frame, templates, order, dy, dx):
     """Inner products of sum_k I[k] beta(x + d - k) with the templates."""
     beta, reach = (beta3, 1) if order == 3 else (beta5, 2)
+    j0, i0 = int(np.floor(dy)), int(np.floor(dx))
+    rows, columns = range(j0 - reach, j0 + reach + 2), range(i0 - reach, i0 + reach + 2)
+    along_y, along_x = [beta(dy - j) for j in rows], [beta(dx - i) for i in columns]
     out = np.zeros(len(templates))
     for y in range(frame.shape[0]):
         for x in range(frame.shape[1]):
-            if not templates[:, y, x].any():
-                continue
-            j0, i0 = int(np.floor(y + dy)), int(np.floor(x + dx))
-            value = sum(
-                beta(y + dy - j) * beta(x + dx - i) * frame[j, i]
-                for j in range(j0 - reach, j0 + reach + 2)
-                for i in range(i0 - reach, i0 + reach + 2)
-            )
-            out += templates[:, y, x] * value
+            if templates[:, y, x].any():
+                near = frame[np.ix_([y + j for j in rows], [x + i for i in columns])].astype(float)
+                out += templates[:, y, x] * (along_y @ near @ along_x)
     return out
 
 
