@@ -1,11 +1,12 @@
 """Time per frame of the estimator beside its peers and one forward FFT, in one run on one pinned thread.
 
-    python bench/bench_estimator.py [--sizes 64 ... 2048] [--repeats 200] [--scenes granulation stars] [--png FILE]
+    python bench/bench_estimator.py [--sizes 64 ... 2048] [--rounds 40] [--scenes granulation stars] [--png FILE]
 
 Every method sees the same uint16 frames, each moved by another sub-pixel shift of about 0.1 px, as a closed loop would
-show them; "search, any shift" by up to a quarter of the frame, with the fit that follows. Medians; ratios to one
-forward float32 FFTW transform (MEASURE) of the frame carry over between machines, microseconds do not. The last table
-says how far from the truth each method was on these very frames. Peers that are not installed are left out.
+show them; "search, any shift" by up to a quarter of the frame, with the fit that follows. Methods take turns of
+a tenth of a second, and medians are taken of the times, and of their ratios within a turn. Ratios to one forward
+float32 FFTW transform (MEASURE) of the frame carry over between machines, microseconds do not. The last table says how
+far from the truth each method was on these very frames. Peers that are not installed are left out.
 """
 
 from __future__ import annotations
@@ -28,10 +29,20 @@ from rtreg.simulate import Scene
 
 READ_NOISE = 5.0
 COUNT = 12
-SECONDS = 4.0  # a method is given no more than that at each size
+SECONDS = 4.0  # a method is given hardly more than that at each size
+BURST, CALLS = 0.1, 120  # nor than that at a time, nor more calls
+FEWEST = 3  # times
 FLOOR = "forward FFT (FFTW, float32)"
 Image = np.ndarray[Any, Any]
 Measure = Callable[[Image], tuple[float, float]]
+
+
+class Row(NamedTuple):
+    """A method at one size: time over that of the floor just before, time of a call, us, rms error, px."""
+
+    ratio: float
+    us: float
+    error: float
 
 
 class Series(NamedTuple):
@@ -120,54 +131,80 @@ def peers(reference: Image) -> dict[str, Measure]:
     return found
 
 
-def timed(measure: Measure, series: Series, repeats: int) -> tuple[float, float]:
-    """Median time, us, and rms error, px, over the frames."""
-    measure(series.frames[0])
-    times, errors = [], []
-    begun = time.perf_counter()
-    for k in range(repeats):
+def searcher(series: Series) -> Measure:
+    """A search with the fit that follows it, wherever the frame is."""
+    noise = NoiseModel(gain=1.0, read_noise=READ_NOISE)
+    registrar = Registrar(series.reference, noise=noise, reference_frames=math.inf, method="fft")
+    return lambda frame: tuple(registrar.measure(frame).shift)
+
+
+def burst(measure: Measure, series: Series, errors: list[float]) -> float:
+    """Median time of a call, us, over as many as there is time for; each frame gives its error once."""
+    times, begun = [], time.perf_counter()
+    for k in range(CALLS):
         frame, shift = series.frames[k % COUNT], series.shifts[k % COUNT]
         start = time.perf_counter_ns()
         dx, dy = measure(frame)
         times.append((time.perf_counter_ns() - start) / 1e3)
-        errors += [dx - shift.dx, dy - shift.dy]
-        if time.perf_counter() - begun > SECONDS and k >= 4:
+        if k < COUNT:
+            errors += [dx - shift.dx, dy - shift.dy]
+        if time.perf_counter() - begun > BURST:
             break
-    return statistics.median(times), math.sqrt(statistics.fmean(e * e for e in errors))
+    return statistics.median(times)
 
 
-def search(size: int, kind: str, repeats: int) -> tuple[float, float]:
-    """Median time and error of a search with the fit that follows it, wherever the frame is."""
-    series = exposures(size, kind, far=True)
-    noise = NoiseModel(gain=1.0, read_noise=READ_NOISE)
-    registrar = Registrar(series.reference, noise=noise, reference_frames=math.inf, method="fft")
-    return timed(lambda frame: tuple(registrar.measure(frame).shift), series, repeats)
+def compare(methods: dict[str, tuple[Measure, Series]], rounds: int) -> dict[str, Row]:
+    """All methods in turn, so that one that is slow for a while has the machine's bad time in common with the floor."""
+    times: dict[str, list[float]] = {name: [] for name in methods}
+    errors: dict[str, list[float]] = {name: [] for name in methods}
+    spent = dict.fromkeys(methods, 0.0)
+    for measure, series in methods.values():
+        for frame in series.frames[:2]:
+            measure(frame)
+    for _ in range(rounds):
+        for name, (measure, series) in methods.items():
+            if spent[name] < SECONDS or len(times[name]) < FEWEST:
+                begun = time.perf_counter()
+                times[name].append(burst(measure, series, errors[name]))
+                spent[name] += time.perf_counter() - begun
+    floor = times[FLOOR]
+    return {
+        name: Row(
+            statistics.median(t / f for t, f in zip(times[name], floor, strict=False)),
+            statistics.median(times[name]),
+            math.sqrt(statistics.fmean(e * e for e in errors[name])),
+        )
+        for name in methods
+    }
 
 
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[64, 128, 256, 512, 1024, 2048])
-    parser.add_argument("--repeats", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=40, help="of turns")
     parser.add_argument("--scenes", nargs="+", default=["granulation", "stars"])
     parser.add_argument("--png", help="write the ratios of the first scene as a picture")
     options = parser.parse_args()
     pin()
     print(describe())
     for kind in options.scenes:
-        rows: dict[str, list[tuple[float, float]]] = {}
+        rows: dict[str, list[Row]] = {}
         for size in options.sizes:
-            series = exposures(size, kind)
-            for name, measure in {**ours(series.reference), **peers(series.reference)}.items():
-                rows.setdefault(name, []).append(timed(measure, series, options.repeats))
-            rows.setdefault("rtreg, search, any shift", []).append(search(size, kind, max(24, options.repeats // 4)))
+            series, far = exposures(size, kind), exposures(size, kind, far=True)
+            methods = {
+                name: (measure, series)
+                for name, measure in {**ours(series.reference), **peers(series.reference)}.items()
+            }
+            methods["rtreg, search, any shift"] = searcher(far), far
+            for name, row in compare(methods, options.rounds).items():
+                rows.setdefault(name, []).append(row)
         heads = [f"{size}²" for size in options.sizes]
-        floor = [microseconds for microseconds, _ in rows[FLOOR]]
-        ratios = {n: [t / f for (t, _), f in zip(row, floor, strict=True)] for n, row in rows.items()}
+        ratios = {name: [row.ratio for row in found] for name, found in rows.items()}
         title = f"{kind}: time / one forward FFT"
         print(f"\n{table(title, heads, {n: [f'{r:.3g}' for r in row] for n, row in ratios.items()})}")
-        print(f"\n{table('time a frame, us', heads, {n: [f'{t:.4g}' for t, _ in row] for n, row in rows.items()})}")
-        known = {n: [f"{e:.4f}" for _, e in row] for n, row in rows.items() if not math.isnan(row[0][1])}
+        print(f"\n{table('time a frame, us', heads, {n: [f'{r.us:.4g}' for r in row] for n, row in rows.items()})}")
+        known = {n: [f"{r.error:.4f}" for r in row] for n, row in rows.items() if not math.isnan(row[0].error)}
         print(f"\n{table('rms error, px', heads, known)}", flush=True)
         if options.png and kind == options.scenes[0]:
             plot(options.png, options.sizes, ratios, "frame, px a side", "time / one forward FFT of the frame")

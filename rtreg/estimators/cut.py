@@ -56,7 +56,8 @@ class Content(NamedTuple):
 
 
 class Cut:
-    """Templates cut for one window of shifts, on one grid. Made by a `Tracker`; a fit changes only the scratch.
+    """Templates cut for one window of shifts, on one grid. Made by `Templates`, which may add to it later; a fit
+    changes only the scratch.
 
     `replaced` is one that is used no more: this one takes its memory.
 
@@ -75,11 +76,7 @@ class Cut:
         Scratch: tiles of the frame, their bad pixels, and sums of rows.
     structure : float
         As `Content`.
-    rest : Pieces
-        What is worth its time from the second frame on; before anything else is cut in the same scratch.
     """
-
-    rest: Pieces[None]
 
     def __init__(self, grid: Grid, normal: Image, parts: Image, order: int, replaced: Cut | None = None) -> None:
         self.grid, self.normal, self.parts = grid, normal, parts

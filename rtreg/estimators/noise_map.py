@@ -27,6 +27,7 @@ DIFFERENCE = np.array([1.0, -4.0, 6.0, -4.0, 1.0]) / math.sqrt(70.0)  # leaves w
 LEAST_PIXELS = 100  # that a first line is guessed from
 LEAST_QUIET = 1e-3  # of the noise: what does not come with the light
 BINS = 32  # of signal
+COPY = 1e-3  # of the noise expected: with less, the frame is the reference itself
 FAINT, BRIGHT = 1.0, 99.99  # percentiles of the signal: where the line begins, and from where on pixels share a bin
 
 
@@ -107,7 +108,7 @@ class NoiseMap:
         return np.maximum(light, np.float32(0.0), out=light)
 
     def guess(self, reference: Image, good: Image, frames: float) -> None:
-        """A first line, from the finest detail of a reference with noise of its own; see `learn` for the parameters.
+        """A first line, from the finest detail of a reference with noise of its own, the mean of so many `frames`.
 
         Nothing if a line is known already, or the reference has no noise. Fourth differences along both axes: of a star
         of FWHM 3 px they leave 0.7 % (after Immerkaer 1996, doi 10.1006/cviu.1996.0060, who takes the second).
@@ -167,6 +168,8 @@ class NoiseMap:
             self._range = max(brightest - self._faintest, 1e-30)
         frames = share / (share - 1.0) if share > 1.0 else math.inf  # as many as have the image's noise
         signal = self._light(image, frames, p, q)[use]
+        if float(np.median(squares[use])) < COPY * share * float(np.median(p + q * signal)):
+            return False
         # bins grow with the square of the signal: most pixels are dark, and the few bright ones matter most
         index = np.minimum(BINS * np.sqrt(np.minimum(signal / self._range, 1.0)), BINS - 1).astype(np.intp)
         for row, values in zip(self._sums, (None, squares[use] / share, signal), strict=True):

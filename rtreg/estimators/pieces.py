@@ -13,6 +13,11 @@ T = TypeVar("T")
 Pieces = Generator[None, None, T]
 
 
+def nothing() -> Pieces[None]:
+    """No work."""
+    yield from ()
+
+
 def at_once(pieces: Pieces[T]) -> T:
     """All of the work, now."""
     while True:

@@ -39,9 +39,11 @@ LARGEST_SIGMA = 1.0  # px: a wider error bar than the linear model can speak of
 SMALLEST_CONTRAST = 1.5
 SCALE_CHANGE = 2.0  # of the photometric scale since the last good answer: beyond, it may be another star's
 CONTRAST_OF_ANOTHER_SCALE = 8.0  # by which a match must stand out all the same
-CONFIRMATIONS = 3  # searches that must agree on a place far from the last good one: one frame alone may be corrupt
+# searches that must agree on a place far from the last good one, or on a worse fit: one frame alone may be corrupt
+CONFIRMATIONS = 3
 TRACK_REACH = 4.0  # px: Gauss-Newton finds its way back from here on content of FWHM >= 3 px
-MISFIT_GROWTH = 3.0  # chi²/dof over that of the last acquisition: the tracked answer is another place
+MISFIT_GROWTH = 3.0  # chi²/dof over the usual: a tracked answer is another place, or a frame is spoilt
+FORGET = 0.05  # of the way that a baseline falls, a tracked frame that fits better
 UNEXPLAINED = 0.01  # of the structure: less than that is interpolation error at high signal, no misfit
 LARGEST_STRUCTURE_LEFT = 0.25  # of a frame's variance: with more than that unexplained it is another scene
 LEAST_PRESENT = 0.3  # of what the reference promises where a search ended
@@ -141,7 +143,8 @@ class Registrar:
         self._noise_map = NoiseMap(self.noise, self.shape)
         self._baseline = NAN  # chi²/dof of good fits: what "fits as before" means
         self._scale = NAN  # of the last good answer
-        self._misfits = 0  # frames in a row that fit worse than those before
+        # frames since then that fit worse than those before, and where, px
+        self._misfits, self._misfit_at = 0, Shift(NAN, NAN)
         self._agreed = CONFIRMATIONS  # searches in a row that agree; before the first answer there is nothing to doubt
 
     def sibling(self) -> Registrar:
@@ -294,6 +297,8 @@ class Registrar:
             return self._judge(fit, "track")
         reason = self._lost(fit, self._tracker.structure)
         if reason is None:
+            if fit.chi2_dof < self._baseline:  # what was usual once need not be so for ever
+                self._baseline += FORGET * (fit.chi2_dof - self._baseline)
             return self._judge(self._learn_noise(fit), "track")
         self._unlock(reason)
         return self._acquire()
@@ -341,7 +346,7 @@ class Registrar:
         self._install(self._side, at_once(self._tracker_for(self._side)))
 
     def keep_up(self) -> bool:
-        """Do a piece of what a drift that goes on would make a `measure` do soon. Between frames, when there is time.
+        """Do a piece of what would make a `measure` take longer soon. Between frames, when there is time.
 
         Returns whether there was one to do.
         """
@@ -384,6 +389,7 @@ class Registrar:
             "scale": self._scale,
             "agreed": self._agreed,
             "misfits": self._misfits,
+            "misfit_at": tuple(self._misfit_at),
             "star_known": self._star_known,
             "tracker": self._tracker.snapshot(),
         }
@@ -402,6 +408,7 @@ class Registrar:
         self._start = Shift(*map(float, state["start"]))
         self._scale, self._agreed = float(state["scale"]), int(state["agreed"])
         self._misfits = int(state.get("misfits", 0))
+        self._misfit_at = Shift(*map(float, state.get("misfit_at", (NAN, NAN))))
         self._renew_tracker()
         self._tracker.restore(state["tracker"])
         if state["star_known"]:
@@ -458,8 +465,19 @@ class Registrar:
 
     def _misfit_limit(self, structure: float) -> float:
         """chi²/dof above which a frame fits worse than those before and than noise explains; NaN before the first."""
-        usual = max(self._baseline, 1.0) if self._noise_map.known else self._baseline
+        usual = self._baseline
+        if self._noise_map.known and usual < 1.0:
+            usual = 1.0
         return max(MISFIT_GROWTH * usual, UNEXPLAINED * structure)
+
+    def _misfits_again(self, fit: Fit) -> bool:
+        """Whether a search's answer fits worse than those before; no more when frame after frame has, in one place."""
+        if not fit.chi2_dof > self._misfit_limit(self._tracker.structure):
+            return False
+        at = Shift(fit.dx, fit.dy)
+        again = max(abs(at.dx - self._misfit_at.dx), abs(at.dy - self._misfit_at.dy)) <= TRACK_REACH
+        self._misfits, self._misfit_at = self._misfits + 1 if again else 1, at
+        return self._misfits < CONFIRMATIONS
 
     def _acquire(self) -> Estimate:
         if not self._exposure.look():
@@ -471,13 +489,13 @@ class Registrar:
             return Estimate(contrast=found.contrast, flags=Verdict.LOW_SNR)
         start = Shift(found.dx, found.dy)
         fit = self._track(start)
-        fit = self._learn_noise(fit)
+        misfit = fit.converged and self._misfits_again(fit)
+        if not misfit:
+            fit = self._learn_noise(fit)
         doubts = self._doubts(found, start, fit, 1.0 + searcher.bin)
-        if doubts is OK and fit.chi2_dof > self._misfit_limit(self._tracker.structure):
-            self._misfits += 1
-            if self._misfits < CONFIRMATIONS:
-                doubts = Verdict.MISFIT
-                self.last_transition = f"found, but chi2/dof is {fit.chi2_dof:.3g}: {self._misfits} frames in a row"
+        if misfit and doubts is OK:
+            doubts = Verdict.MISFIT
+            self.last_transition = f"found, but chi2/dof is {fit.chi2_dof:.3g}"
         known, before = not math.isnan(self._scale), self._start
         estimate = self._judge(fit, "acquire", doubts)
         if not estimate.ok:
@@ -486,7 +504,7 @@ class Registrar:
         far = known and max(abs(estimate.dx - before.dx), abs(estimate.dy - before.dy)) > TRACK_REACH
         self._agreed = 1 if far else self._agreed + 1
         self.locked = self._agreed >= CONFIRMATIONS
-        self._baseline, self._misfits = fit.chi2_dof, 0
+        self._baseline = fit.chi2_dof
         what = "locked" if self.locked else f"found {self._agreed} of {CONFIRMATIONS} times before the lock"
         self.last_transition = f"{what}: search score {found.score:.3g}, contrast {found.contrast:.3g}"
         return estimate
@@ -542,7 +560,7 @@ class Registrar:
             flags |= Verdict.OUT_OF_RANGE
         shift = _shift((dx, dy))
         if flags is OK:
-            self._start, self._scale = shift, scale
+            self._start, self._scale, self._misfits = shift, scale, 0
         return Estimate(
             shift=shift,
             covariance=((xx, xy), (xy, yy)),

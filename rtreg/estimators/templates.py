@@ -21,7 +21,7 @@ from rtreg.estimators.cut import Content, Cut
 from rtreg.estimators.fill import MIRROR_FELT
 from rtreg.estimators.grid import Grid, Information, Window, choose_rows, choose_tiles
 from rtreg.estimators.noise_map import PixelNoise
-from rtreg.estimators.pieces import Pieces, at_once
+from rtreg.estimators.pieces import Pieces, at_once, nothing
 from rtreg.estimators.spline import CUBIC, Spline
 from rtreg.estimators.sums import dot
 from rtreg.estimators.wiener import NoiseFilter, filter_for
@@ -37,7 +37,7 @@ NOISY_INFORMATION = 0.03  # of the gradients' energy: with less noise than that 
 
 
 class Scratch:
-    """Room for templates of the whole frame while they are cut: made once, when it is needed."""
+    """Room for templates of the whole frame while they are cut: made once, and overwritten by the next ones."""
 
     def __init__(self) -> None:
         self._stacks: list[Image] = []
@@ -61,6 +61,25 @@ class Chosen(NamedTuple):
     scout_blocks: Image
     share: float  # of the information, the scout's
     felt: float  # pixels where the reference's noise is
+
+
+class Made(NamedTuple):
+    """What there is for frames about one shift.
+
+    Attributes
+    ----------
+    cut : Cut or None
+        None when the templates cannot be told from each other there.
+    information_left : float
+        What part of the gradients' energy in them is signal.
+    pending : Pieces
+        What makes the templates quick, and is worth its time from the second frame on; before the same scratch is used
+        for others. Kept apart from the templates, since it refers to them.
+    """
+
+    cut: Cut | None
+    information_left: float
+    pending: Pieces[None]
 
 
 class Templates:
@@ -231,12 +250,8 @@ class Templates:
             corners = choose_tiles(self._information, window, self.shape, margin)
         return Grid(self.shape, window, corners, slack=self.slack, reach=reach)
 
-    def cut(self, grid: Grid, scratch: Scratch, replaced: Cut | None = None) -> Pieces[tuple[Cut | None, float]]:
-        """Templates for frames about one shift, and what part of the gradients' energy in them is signal.
-
-        What makes them quick for more than one frame is still to be done: `Cut.rest`. `replaced` is of no use any more
-        if there are new ones.
-        """
+    def cut(self, grid: Grid, scratch: Scratch, replaced: Cut | None = None) -> Pieces[Made]:
+        """Templates for frames about one shift. Their memory is that of `replaced`, which is of no use any more."""
         chosen, blocks = yield from self._choose(grid, scratch)
         templates, instruments = chosen.templates, scratch.instruments(chosen.layers)
         for source, target in zip(chosen.layers, instruments, strict=True):
@@ -255,11 +270,11 @@ class Templates:
         try:
             inverse = np.linalg.inv(normal)
         except np.linalg.LinAlgError:
-            return None, left
+            return Made(None, left, nothing())
         parts = inverse @ spread @ inverse.T
         covariance = self.covariance_of(parts)
         if not (np.isfinite(covariance).all() and covariance[2, 2] > 0.0 and covariance[3, 3] > 0.0):
-            return None, left
+            return Made(None, left, nothing())
         made = Cut(grid, normal, parts, self.spline.order, replaced)
         made.hold(inverse, chosen.layers, blocks, 0)
         yield
@@ -269,8 +284,7 @@ class Templates:
         made.judge_by(grid.take(self.coefficients), self.judging if grid.whole else grid.cut(self.judging), content)
         sigmas = math.sqrt(covariance[2, 2]), math.sqrt(covariance[3, 3])
         made.know(min(sigmas), chosen.share, self.noise.slope / self._quiet_mean, self.per_frames, self.mean)
-        made.rest = self._rest(made, chosen, content.amplitude, sigmas)
-        return made, left
+        return Made(made, left, self._pending(made, chosen, content.amplitude, sigmas))
 
     def instruments(self, cut: Cut) -> Image:
         """What the templates of a cut of the whole frame weigh, (4, ny, nx) float32. Allocates."""
@@ -303,7 +317,7 @@ class Templates:
         _keep(layers, blocks)
         return Chosen(layers, templates, scout_blocks, share, float(np.sum(felt, dtype=np.float64))), blocks
 
-    def _rest(self, made: Cut, chosen: Chosen, amplitude: float, sigmas: tuple[float, float]) -> Pieces[None]:
+    def _pending(self, made: Cut, chosen: Chosen, amplitude: float, sigmas: tuple[float, float]) -> Pieces[None]:
         """What costs more time than it saves on a single frame: a scout, and templates of half the size."""
         if chosen.scout_blocks.size:
             yield from self._scout(made, chosen)

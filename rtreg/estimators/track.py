@@ -22,7 +22,7 @@ from rtreg.estimators.fill import mirror_error
 from rtreg.estimators.grid import Grid
 from rtreg.estimators.pieces import Job, Pieces, at_once, in_fewer
 from rtreg.estimators.spline import kept_noise, sampled
-from rtreg.estimators.templates import Scratch, Templates
+from rtreg.estimators.templates import Made, Scratch, Templates
 from rtreg.kernels import bspline, follow, gauss_newton, leftover, prepare
 
 Image = npt.NDArray[Any]
@@ -75,7 +75,7 @@ class Tracker:
         self.templates, self.shape, self.mean = templates, templates.shape, templates.mean
         self._cut: Cut | None = None
         self._cut_at: Place | None = None  # what `_cut` was made for
-        self._rest: Job[None] | None = None  # of what makes it quick
+        self._pending: Job[None] | None = None  # what makes it quick
         self._ahead: tuple[Job[Cut | None], Place] | None = None  # cutting for where a drift goes, and what for
         self._scratch = Scratch()
         self._border_error: Image | None = None
@@ -92,36 +92,41 @@ class Tracker:
 
         `whole`: of the whole frame, wherever the information is.
         """
-        self._ahead = self._rest = None
+        self._ahead = None
         return at_once(self.cutting(dy, dx, whole=whole))
 
     def cutting(self, dy: float, dx: float, *, whole: bool = False) -> Pieces[Cut | None]:
-        """`prepare_for` in pieces; with the last one the templates change."""
-        cut = yield from self._begin((dy, dx, whole))
-        if cut is not None:
-            yield
-            yield from self._in_fewer(cut.rest, cut.grid)
-            self._cut, self._cut_at, self._rest = cut, (dy, dx, whole), None
-        return cut
+        """`prepare_for` in pieces; with the last one the templates change. What was pending is not done any more."""
+        self._pending = None
+        made = yield from self._begin((dy, dx, whole))
+        if made is None or made.cut is None:
+            return None
+        yield
+        yield from self._in_fewer(made.pending, made.cut.grid)
+        self._cut, self._cut_at = made.cut, (dy, dx, whole)
+        return made.cut
 
     def _in_a_hurry(self, place: Place) -> Cut | None:
-        """`prepare_for` for a frame that waits: the rest is done after it."""
-        self._ahead = self._rest = None
-        cut = at_once(self._begin(place, self._cut))
-        if cut is not None:
-            self._cut, self._cut_at, self._rest = cut, place, Job(self._in_fewer(cut.rest, cut.grid))
-        return cut
+        """`prepare_for` for a frame that waits: what is worth its time for more than one is done after it."""
+        replaced, self._cut, self._cut_at = self._cut, None, None  # from now on its memory is another's
+        self._ahead = self._pending = None
+        made = at_once(self._begin(place, replaced))
+        if made is not None and made.cut is not None:
+            self._cut, self._cut_at = made.cut, place
+            self._pending = Job(self._in_fewer(made.pending, made.cut.grid))
+        return self._cut
 
-    def _begin(self, place: Place, replaced: Cut | None = None) -> Pieces[Cut | None]:
-        """Templates that are right, but for the rest; `replaced` by them, if there are any."""
+    def _begin(self, place: Place, replaced: Cut | None = None) -> Pieces[Made | None]:
+        """Templates that are right, but for what is pending; `replaced` by them."""
         dy, dx, whole = place
         window = self.templates.window_at(dy, dx)
         if window.empty:
             return None
         grid = self.templates.grid(window, whole)
         yield
-        cut, self.information_left = yield from self._in_fewer(self.templates.cut(grid, self._scratch, replaced), grid)
-        return cut
+        made = yield from self._in_fewer(self.templates.cut(grid, self._scratch, replaced), grid)
+        self.information_left = made.information_left
+        return made
 
     def _in_fewer(self, pieces: Pieces[T], grid: Grid) -> Pieces[T]:
         """Pieces of a look at the frame each, where the grid is but a part of it."""
@@ -133,9 +138,9 @@ class Tracker:
 
         That is what makes the templates quick, and to cut new ones if a shift of (dy, dx), px, comes near their end.
         """
-        if self._rest is not None:
-            if self._rest.advance():
-                self._rest = None
+        if self._pending is not None:
+            if self._pending.advance():
+                self._pending = None
             return True
         if self._ahead is None:
             if self._cut is None or self._cut_at is None:
@@ -153,15 +158,21 @@ class Tracker:
 
     def _finish(self) -> None:
         """A second frame for the same templates: now all of it is worth its time."""
-        while self._rest is not None:
-            if self._rest.advance():
-                self._rest = None
+        while self._pending is not None:
+            if self._pending.advance():
+                self._pending = None
 
     def snapshot(self) -> dict[str, Any]:
         """What the next fit depends on besides the arguments of the constructor."""
         ahead = None if self._ahead is None else (*self._ahead[1], self._ahead[0].done)
-        rest = None if self._rest is None else self._rest.done
-        return {"cut_at": self._cut_at, "rest": rest, "ahead": ahead, "offset": self._state.item(follow.GUESS)}
+        pending = None if self._pending is None else self._pending.done
+        return {
+            "cut_at": self._cut_at,
+            "pending": pending,
+            "ahead": ahead,
+            "offset": self._state.item(follow.GUESS),
+            "information_left": self.information_left,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Be as the tracker that gave `snapshot`, made with the same arguments, was."""
@@ -169,14 +180,15 @@ class Tracker:
         if state["cut_at"] is not None:
             dy, dx, whole = state["cut_at"]
             self._in_a_hurry((float(dy), float(dx), bool(whole)))
-            if state.get("rest") is None:
+            if state.get("pending") is None:
                 self._finish()
-            elif self._rest is not None:
-                self._rest.advance(int(state["rest"]))
+            elif self._pending is not None:
+                self._pending.advance(int(state["pending"]))
         if state["ahead"] is not None:
             dy, dx, whole, done = state["ahead"]
             self._ahead = self._look_ahead((float(dy), float(dx), bool(whole)))
             self._ahead[0].advance(int(done))
+        self.information_left = float(state.get("information_left", self.information_left))
 
     # -- one frame ------------------------------------------------------------------------------------------------
 
@@ -191,7 +203,7 @@ class Tracker:
             Give up when the answer leaves the start by more than this, px.
         """
         cut = self._cut
-        if self._rest is not None and cut is not None and cut.grid.window.holds(dy, dx):
+        if self._pending is not None and cut is not None and cut.grid.window.holds(dy, dx):
             self._finish()
         if cut is None or frame.n_bad:
             return self._patiently(frame, dy, dx, reach)
@@ -384,10 +396,10 @@ class Tracker:
         looked = self.templates.judging > 0.0
         looked[: window.top] = looked[window.bottom :] = looked[:, : window.left] = looked[:, window.right :] = False
         keep[~looked] = np.nan
-        rest, signal = frame[in_frame] - model[in_reference], model[in_reference]
+        left, signal = frame[in_frame] - model[in_reference], model[in_reference]
         of_model = fit.scale**2 * self.templates.per_frames * kept_noise(fit.dy) * kept_noise(fit.dx)
-        signal += np.nan_to_num(rest) * np.float32(of_model / (1.0 + of_model))
-        return np.square(rest) / keep[in_reference], signal, 1.0 + of_model
+        signal += np.nan_to_num(left) * np.float32(of_model / (1.0 + of_model))
+        return np.square(left) / keep[in_reference], signal, 1.0 + of_model
 
     def structure_left(self, work: Image) -> float:
         """Fraction of the frame's weighted variance that the last fit leaves as structure.

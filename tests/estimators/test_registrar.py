@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 
 import numpy as np
@@ -12,6 +13,7 @@ from scenes import NOISE, clean, make, noisy
 
 import rtreg
 from rtreg import ConfigError, FrameError, NoiseModel, Registrar, Shift, Verdict, register
+from rtreg.estimators.cut import Cut
 from rtreg.live.stacking import smoothed
 from rtreg.simulate import Scene
 
@@ -363,25 +365,78 @@ def test_a_wild_pixel_beside_the_brightest_star_moves_nothing_unseen():
     assert moved > 5
 
 
-def test_a_frame_that_fits_worse_is_a_misfit_until_three_in_a_row_do():
-    scene, still = Scene("stars", (128, 128), seed=3), Shift(0.0, 0.0)
-    registrar = Registrar(clean(scene), noise=NOISE, reference_frames=math.inf)
-    rng = np.random.default_rng(5)
-    y, x = np.unravel_index(int(np.argmax(clean(scene))), scene.shape)
+class Spoilt:
+    """Frames of a field of stars, now and then with hot pixels about the brightest of them."""
 
-    def told(spoilt):
-        frame = noisy(scene, still, rng)
-        frame[y - 3 : y + 4 : 3, x + 3] += 20_000 * spoilt
-        return registrar.measure(frame).flags
+    def __init__(self, **options):
+        self.scene, self.rng = Scene("stars", (128, 128), seed=3), np.random.default_rng(5)
+        self.registrar = Registrar(clean(self.scene), reference_frames=math.inf, **options)
+        self.y, self.x = np.unravel_index(int(np.argmax(clean(self.scene))), self.scene.shape)
 
-    assert [told(False) for _ in range(3)] == [Verdict.OK] * 3
+    def flags(self, hot=0, dx=0, dy=0):
+        frame = noisy(self.scene, Shift(dx, dy), self.rng)
+        near = np.random.default_rng(0).integers(-9, 10, (9, 2))
+        frame[self.y + dy + near[:, 0], self.x + dx + near[:, 1]] += hot
+        return self.registrar.measure(frame).flags
+
+
+def test_a_frame_that_fits_worse_is_a_misfit_until_three_do():
+    frames = Spoilt(noise=NOISE)
+    assert [frames.flags() for _ in range(3)] == [Verdict.OK] * 3
     for _ in range(3):  # now and then: never how things are
-        assert Verdict.MISFIT in told(True)
-        assert told(False) is Verdict.OK
-        assert registrar.locked
-    flags = [told(True) for _ in range(4)]
+        assert Verdict.MISFIT in frames.flags(5000)
+        assert frames.flags() is Verdict.OK
+        assert frames.registrar.locked
+    flags = [frames.flags(5000) for _ in range(4)]
     assert all(Verdict.MISFIT in flag for flag in flags[:2])
     assert flags[2:] == [Verdict.OK] * 2
+    for _ in range(100):
+        assert frames.flags() is Verdict.OK
+    assert Verdict.MISFIT in frames.flags(5000)  # and they were so for a while only
+
+
+def test_misfits_in_three_places_are_not_how_things_are():
+    frames = Spoilt(noise=NOISE)
+    assert [frames.flags() for _ in range(3)] == [Verdict.OK] * 3
+    for place in ((0, 0), (12, 0), (-9, 14), (0, -8)):
+        assert Verdict.MISFIT in frames.flags(5000, *place)
+
+
+@pytest.mark.parametrize("number", [2, 4, 16])
+def test_noise_is_not_learnt_from_a_frame_that_fits_worse(number):
+    frames = Spoilt()
+    for _ in range(number - 1):
+        assert frames.flags() is Verdict.OK
+    line = frames.registrar._noise_map.line
+    assert Verdict.MISFIT in frames.flags(5000)
+    assert frames.registrar._noise_map.line == line
+    assert frames.flags() is Verdict.OK
+
+
+def test_the_reference_itself_teaches_nothing_of_the_noise():
+    scene, rng = Scene("stars", (128, 128), seed=3), np.random.default_rng(5)
+    reference = noisy(scene, Shift(0.0, 0.0), rng)
+    registrar = Registrar(reference)
+    line = registrar._noise_map.line
+    assert registrar.measure(reference).ok
+    assert registrar._noise_map.line == line
+    assert all(registrar.measure(noisy(scene, Shift(0.4, 0.1), rng)).ok for _ in range(5))
+
+
+def test_templates_that_are_replaced_are_gone_at_once():
+    """The collector is off in a service: what refers to itself would stay for ever."""
+    scene, rng = Scene("stars", (256, 256), seed=3), np.random.default_rng(5)
+    registrar = Registrar(clean(scene), noise=NOISE, reference_frames=math.inf, method="fft")
+    frames = [noisy(scene, Shift(7.0 * k, 3.0), rng) for k in range(6)]
+    gc.collect()
+    gc.disable()
+    try:
+        for frame in frames:
+            assert registrar.measure(frame).ok
+        alive = [item for item in gc.get_objects() if type(item) is Cut and item is not registrar._tracker._cut]
+    finally:
+        gc.enable()
+    assert not alive
 
 
 def test_a_drift_needs_no_new_templates_within_a_measurement_when_it_is_kept_up_with(scene):

@@ -36,7 +36,7 @@ def test_noise_has_none_and_a_slope_has():
     rng = np.random.default_rng(4)
     frame, model, weights = rng.normal(size=(64, 64)).astype(np.float32), *np.zeros((2, 64, 64), np.float32)
     weights[:] = 1.0
-    products, total, _, square = sums(frame, model, weights, 0, 0, 0.0)
+    products, total, *_ = sums(frame, model, weights, 0, 0, 0.0)
     assert abs(products) < 4.0 * np.sqrt(2.0 * total)
     frame += np.linspace(-3.0, 3.0, 64, dtype=np.float32)
     products, _, _, square = sums(frame, model, weights, 0, 0, 0.0)

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 from rig import Loop, engine, spoiled
+from scenes import NOISE, clean, make, noisy
 
 from rtreg.errors import FrameError
 from rtreg.estimators.registrar import Registrar
@@ -16,7 +17,7 @@ from rtreg.live.controller import Controller
 from rtreg.live.metrics import Ledger
 from rtreg.live.policy import ReferencePolicy
 from rtreg.live.quality import QualityGate
-from rtreg.records import Order, Reception, Tick
+from rtreg.records import Order, Reception, Shift, Tick
 from rtreg.simulate import Motion
 
 # what the next frame writes before it reads, or what only says how the last one went
@@ -237,3 +238,43 @@ def test_a_registrar_that_is_still_learning_the_noise_goes_on_learning_alike():
     other._unlock("test")
     frame = rng.poisson(np.roll(scene, 9, 1)).astype(float)
     assert_same(one.measure(frame), other.measure(frame))
+
+
+def test_a_registrar_whose_templates_are_half_done_goes_on_alike():
+    scene, rng = make("granulation", (400, 400), peak=4000.0), np.random.default_rng(1)
+
+    def fresh():
+        return Registrar(clean(scene), noise=NOISE, reference_frames=math.inf)
+
+    one, pieces = fresh(), 0
+    assert one.measure(noisy(scene, Shift(0.3, 0.2), rng)).ok
+    frame = noisy(scene, Shift(0.35, 0.25), rng)
+    while True:
+        other = fresh()
+        other.restore(checkpoint.unpack(checkpoint.pack(one.snapshot())))
+        assert not list(differences(one, other))
+        third = fresh()
+        third.restore(one.snapshot())
+        while third.keep_up():
+            pass
+        assert_same(other.measure(frame), third.measure(frame))
+        if not one.keep_up():
+            break
+        pieces += 1
+    assert pieces > 3
+
+
+def test_a_registrar_whose_image_has_gone_past_its_edge_goes_on_alike():
+    scene, rng = make("granulation", (64, 64), peak=4000.0), np.random.default_rng(1)
+    mask = np.ones((64, 64), bool)
+    mask[:14] = False
+
+    def fresh():
+        return Registrar(clean(scene), noise=NOISE, reference_frames=math.inf, mask=mask)
+
+    one, other = fresh(), fresh()
+    assert not one.measure(noisy(scene, Shift(0.0, -10.5), rng), guess=Shift(0.0, -6.5)).ok
+    other.restore(checkpoint.unpack(checkpoint.pack(one.snapshot())))
+    assert not list(differences(one, other))
+    frame = noisy(scene, Shift(0.0, -6.4), rng)
+    assert_same(one.measure(frame, guess=Shift(0.0, -6.5)), other.measure(frame, guess=Shift(0.0, -6.5)))
