@@ -51,10 +51,10 @@ LEFT = """
 ## What is left, and why
 
 - Stars of 20 000 e-, clean reference, 1.065 for 1.05: half of the excess are pixels beside the border, where a bright
-  star stands, that the taps cannot use; half is the bias of cubic splines, a fifth of the bound here. Order 5 has no bias,
-  but its taps reach one pixel further: 1.19 in this scene.
-- One star of 15 e- in one noisy frame is refused: its brightness is known to less than 5 of its error. In 16 frames, one
-  answer of 2000 was more than 1.5 px off without a flag: the error bar is 0.3 px.
+  star stands, that the taps cannot use; half is the bias of cubic splines, a fifth of the bound here. Order 5 has no
+  bias, but its taps reach one pixel further: 1.19 in this scene.
+- One star of 15 e- in one noisy frame is refused: its brightness is known to less than 5 of its error. With 16 frames,
+  one answer of 2000 was more than 1.5 px off without a flag: the error bar is 0.3 px.
 - Faint scenes without bounds (cells, granulation, moon) and few frames in the reference: what the clean reference loses
   at the border times Hannan and Thomson is 1.05 to 1.08 with 16 frames, and the filter is made of the same noisy image.
   The moon at 50 e- is at 1.10 with 16. Weights by place in several bands of frequency were tried and are worse: each
