@@ -233,7 +233,7 @@ class Templates:
         drawn = yield from noise_filter.drawn(extra)
         templates = yield from self.spline.templates(extra)
         yield
-        products = np.array([dot(drawn[k], templates[k]) for k in (0, 2, 3)])
+        products = np.array([dot(change, templates[k]) for change, k in zip(drawn, (0, 2, 3), strict=True)])
         yield
         self._noise_in_normal = share * np.array(noise_filter.moments(2)) + products / total
         yield

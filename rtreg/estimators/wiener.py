@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -113,6 +114,7 @@ class NoiseFilter:
     """
 
     keep: Image
+    _made: Image | None = None  # the instruments
 
     def __init__(self, weights: Image, frames: float, spline: Spline, spectrum: Spectrum) -> None:
         at_once(self._build(weights, frames, spline, spectrum))
@@ -148,7 +150,7 @@ class NoiseFilter:
 
     def take(self, templates: Image) -> Pieces[None]:
         """Look at the templates (4, ny, nx) of the smoothed reference."""
-        self._seen = templates
+        self._seen, self._made = templates, None
         self.keep = yield from self._places(templates)
 
     def suffices(self) -> Pieces[bool]:
@@ -167,7 +169,8 @@ class NoiseFilter:
 
         Infinite when so much of them is noise that the places looked at may have been chosen by it.
         """
-        instruments = yield from self.instruments()
+        instruments = yield from self._weighted(self.keep)
+        self._made = instruments
         known = self._weights > 0.0
         kept, squared = float(np.sum(self.keep, dtype=np.float64)), dot(self.keep, self.keep)
         total = 0.0
@@ -227,11 +230,15 @@ class NoiseFilter:
         return np.where(used, keep, np.float32(0.0)).astype(np.float32)
 
     def instruments(self) -> Pieces[Image]:
-        """What a fit multiplies frames with, for the scale, the offset, dy and dx: (4, ny, nx) float32."""
-        return self._weighted(self.keep)
+        """What a fit multiplies frames with, for the scale, the offset, dy and dx: (4, ny, nx) float32. Once."""
+        made, self._made = self._made, None  # by `variance`, if that was asked for
+        return made if made is not None else (yield from self._weighted(self.keep))
 
     def drawn(self, extra: Image) -> Pieces[Image]:
-        """How the `instruments` change with the places that more noise, `extra` (ny, nx), would make them look at."""
+        """How the `instruments` change with the places that more noise, `extra` (ny, nx), would make them look at.
+
+        Those for the scale, dy and dx: (3, ny, nx).
+        """
         smooth = self.smooth(extra)
         yield
         more = yield from self._spline.templates(smooth)
@@ -241,13 +248,13 @@ class NoiseFilter:
             layer += seen
         yield
         moved = yield from self._places(more)
-        return (yield from self._weighted((moved - self.keep) / np.float32(PROBE)))
+        return (yield from self._weighted((moved - self.keep) / np.float32(PROBE), (0, 2, 3)))
 
-    def _weighted(self, keep: Image) -> Pieces[Image]:
-        out, weights = np.empty_like(self._seen), self._weights * keep
-        for seen, layer in zip(self._seen, out, strict=True):
+    def _weighted(self, keep: Image, which: Sequence[int] = range(4)) -> Pieces[Image]:
+        out, weights = np.empty((len(which), *self.shape), np.float32), self._weights * keep
+        for k, layer in zip(which, out, strict=True):
             yield
-            layer[:] = self.spread(seen * weights)
+            layer[:] = self.spread(self._seen[k] * weights)
         return out
 
     def denoise(self, image: Image) -> Image:
