@@ -59,8 +59,8 @@ LEFT = """
   at the border times Hannan and Thomson is 1.05 to 1.08 with 16 frames, and the filter is made of the same noisy image.
   The moon at 50 e- is at 1.10 with 16. Weights by place in several bands of frequency were tried and are worse: each
   band is noisier than all together.
-- Unknown noise, one star of 20 000 e- in one noisy frame: σ / scatter 1.104 for 1.10. Some twenty bright pixels tell what
-  its noise is.
+- Unknown noise, one star of 20 000 e- in one noisy frame: σ / scatter 1.104 for 1.10. Some twenty bright pixels tell
+  what its noise is.
 - A saturated core is taken for a Gaussian star's; with wider wings (Moffat, beta 2.5 and 4) σ / scatter is 1.2.
 """
 INTERLOPER = """
